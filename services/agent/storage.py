@@ -68,6 +68,8 @@ class Directory:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._made: list[Path] = []
+        """The directory and those above it that were not there before."""
 
     @property
     def place(self) -> str:
@@ -136,6 +138,7 @@ class Directory:
 
     def _open_lock(self) -> int:
         try:
+            self._made = [each for each in (self.directory, *self.directory.parents) if not each.exists()]
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as e:
@@ -153,4 +156,5 @@ class Directory:
             return
         (self.directory / "lock").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            self.directory.rmdir()
+            for each in self._made or [self.directory]:
+                each.rmdir()

@@ -217,7 +217,7 @@ async def test_only_the_owner_reads_it(tmp_path: Path) -> None:
 
 
 async def test_nothing_half_made_is_left(tmp_path: Path) -> None:
-    directory = Directory(tmp_path / "m1")
+    directory = Directory(tmp_path / "state" / "agents" / "m1")
 
     async def fails() -> None:
         async with directory.locked():
@@ -225,7 +225,7 @@ async def test_nothing_half_made_is_left(tmp_path: Path) -> None:
 
     with pytest.raises(ConnectionError):
         await fails()
-    assert not directory.directory.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_second_agent_is_refused(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
-"""Joining, and every way in which it is refused: each with a message of its own, and nothing left behind."""
+"""Joining, waiting, leaving and coming back, with a real cluster; how a join is refused is `cli/test_refused_joins`."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,39 +33,6 @@ def _refused(host: Host, member: Member, token: str, *options: str, state: Path)
     said = agent.said()
     assert "Traceback" not in said
     return said
-
-
-def test_a_garbled_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
-    assert "token" in _refused(host, plain_cluster, "skerry-join-rubbish", state=tmp_path)
-
-
-def test_a_token_that_was_changed_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
-    token = host.token("changed")
-    middle = len(token) // 2
-    forged = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
-    _refused(host, plain_cluster, forged, state=tmp_path)
-
-
-def test_an_expired_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
-    token = host.token("late", "--ttl", "1s")
-    tokens = json.loads(host.kubectl(None, "get", "jointokens", "-o", "json"))["items"]
-    end = next(each["status"]["expires"] for each in tokens if each["spec"]["clusterName"] == "late")
-    over = datetime.fromisoformat(end) + timedelta(seconds=1)  # the bus counts whole seconds
-    eventually(lambda: datetime.now(UTC) > over, "the token's end", 10)
-    assert "expired" in _refused(host, plain_cluster, token, state=tmp_path)
-
-
-def test_another_name_than_the_tokens_is_refused_naming_both(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
-    said = _refused(host, plain_cluster, host.token("this"), "--name", "that", state=tmp_path)
-    assert "this" in said
-    assert "that" in said
-
-
-def test_a_revoked_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
-    token = host.token("revoked")
-    listed = [each.rsplit("/", 1)[-1] for each in host.ok("token", "list", "-o", "name").split()]
-    host.ok("token", "revoke", next(name for name in listed if name.startswith("revoked-")))
-    assert "token" in _refused(host, plain_cluster, token, state=tmp_path)
 
 
 def test_a_token_works_for_one_key_only_and_a_cluster_has_one_name(
