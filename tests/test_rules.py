@@ -1,5 +1,6 @@
-"""The rules of the data plane (docs/data-plane.md), of the fleet (docs/fleet.md) of joining (docs/joining.md) and of the App Store (docs/app-store.md), and the tests that hold them: none without, and
-none that does not exist.
+"""The rules of the data plane (docs/data-plane.md), of the fleet (docs/fleet.md), of joining (docs/joining.md) and of the App Store
+(docs/app-store.md), what stolen things are worth (docs/security.md), and the tests that hold them: none without, and none that
+does not exist.
 
 A page is the table: a rule is a bullet `- **ID** text` with its tests in backquotes below it, as paths from `tests/`.
 Functions are found in the syntax tree, so that nothing has to be imported.
@@ -19,6 +20,7 @@ from services.proxy.settings import ProxyLimits
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "data-plane.md"
+_SECURITY = PAGE.with_name("security.md")
 PAGES = {
     PAGE: {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"},
     PAGE.with_name("fleet.md"): {"PRESENCE", "DESIRED"},
@@ -85,6 +87,35 @@ def test_ids_are_numbered_without_gaps_and_none_is_lost(page: Path) -> None:
 def test_every_line_in_backquotes_below_a_rule_is_a_test(page: Path) -> None:
     lines = [line for line in page.read_text().splitlines() if line.startswith("  `")]
     assert [line for line in lines if not _TEST.match(line) and "::" in line] == []
+
+
+THEFTS = [
+    [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+    for line in _SECURITY.read_text().partition("## What a thief has")[2].partition("\n## ")[0].splitlines()
+    if line.startswith("| ") and not line.startswith(("| stolen ", "|--"))
+]
+
+
+@pytest.mark.parametrize("row", THEFTS, ids=range(len(THEFTS)))
+def test_what_a_stolen_thing_is_worth_stands_beside_its_tests(row: list[str]) -> None:
+    """What is stolen, what the thief can do, how it is noticed, what ends it, and tests: `path::name`, `::name` of the same file, or
+    a holder of a table of attacks."""
+    assert len(row) == 5, row
+    assert all(row), row
+    path, tests = "", re.findall(r"`([^`]+)`", row[4])
+    assert tests
+    for each in tests:
+        if "::" in each:
+            file, _, name = each.partition("::")
+            path = path if file in ("", "…") else file
+            assert _exists(path, name), each
+        elif each.endswith(".txt"):
+            path = each
+            assert (TESTS / path).exists(), each
+        else:
+            assert any(line.startswith((f"{each} ", f"{each}:")) for line in (TESTS / path).read_text().splitlines()), (
+                each
+            )
 
 
 def test_every_limit_is_documented_with_its_own_name() -> None:

@@ -23,7 +23,7 @@ from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import Heartbeat, JoinRequest, RenewAnswer, RenewRequest
 from skerry.bus import Connection, Message, connect
 from skerry.errors import StatusError, Unauthorized
-from skerry.identity import nkey, rekeying
+from skerry.identity import jwt, nkey, rekeying
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyType
 from tests.attacks.world import EVIL, VICTIM, WORK, World, world
@@ -181,17 +181,21 @@ async def stores_by_an_answer(a: Attacker) -> None:
 
 
 async def asks_the_system(a: Attacker) -> None:
-    own = a.connection.inbox()
+    """Also to take an account away, or to exchange it, by the signature of an operator of its own."""
+    own, server, operator = a.connection.inbox(), f"SERVER.{a.world.server}", nkey.create(KeyType.OPERATOR)
+    account = jwt.decode(a.world.answers[VICTIM].user_jwt).nats["issuer_account"]
+    signed = {"accounts": [account], "type": "generic", "version": jwt.VERSION}
+    wide = {"limits": jwt.AccountLimits(), "type": "account", "version": jwt.VERSION}
+    claims = {
+        "CLAIMS.DELETE": jwt.encode(operator, operator.public, "delete", signed),
+        "CLAIMS.UPDATE": jwt.encode(operator, account, VICTIM, wide),
+    }
     a.connection.subscribe_now(own, a.hear)
     for call in (
-        "SERVER.PING",
-        "SERVER.PING.CONNZ",
-        "ACCOUNT.PING.CONNZ",
-        "CLAIMS.LIST",
-        "CLAIMS.PACK",
-        "SERVER.x.KICK",
-    ):
-        a.send(f"$SYS.REQ.{call}", reply=own)
+        "SERVER.PING", "SERVER.PING.CONNZ", "ACCOUNT.PING.CONNZ", "CLAIMS.LIST", "CLAIMS.PACK", *claims, f"{server}.KICK",
+        f"{server}.LDM", f"{server}.RELOAD",
+    ):  # fmt: skip
+        a.send(f"$SYS.REQ.{call}", claims.get(call, "").encode(), reply=own)
 
 
 async def claims_to_be_the_victim(a: Attacker) -> None:
@@ -375,9 +379,14 @@ async def appstore(one: World) -> Attacker:
     return Attacker(one, one.host.service("appstore"), subjects.DELEGATIONS)
 
 
+async def system(one: World) -> Attacker:
+    """The system key, with which accounts are pushed that another key signs, and servers are asked and told to reload."""
+    return Attacker(one, one.host.system(), "$SYS.REQ.SERVER.PING")
+
+
 HOLDERS = (
     bearer, replica, pattern, pending, pending_seed, agent, renewal, seed, expired, removed, removed_renewal, removed_seed,
-    replaced, replaced_renewal, revoked_bearer, proxy, tenancy, appstore,
+    replaced, replaced_renewal, revoked_bearer, proxy, tenancy, appstore, system,
 )  # fmt: skip
 TABLE = Path(__file__).with_name("table.txt")
 
@@ -434,6 +443,6 @@ def test_only_the_services_of_the_host_reach_what_is_not_theirs() -> None:
     for row in TABLE.read_text().splitlines():
         pair, _, effects = row.partition(": ")
         holder = pair.split()[0]
-        if holder not in ("proxy", "tenancy", "appstore"):
+        if holder not in ("proxy", "tenancy", "appstore", "system"):
             assert set(effects.split(", ")) <= own.get(holder, slice_) | {"nothing", "refused"}, row
         assert "victim lost" not in effects

@@ -8,6 +8,7 @@
     kv BUCKET KEY     a key was written; of objects: their kind and name. Leases and Events are the host's own work
     streams           a stream was made, or is gone
     heard SUBJECT     the attacker heard what was meant for somebody else
+    server reloaded   nats-server has read its configuration again
     victim lost       the victim's connection, or its place on the host, is gone
 """
 
@@ -42,8 +43,8 @@ VICTIM = "victim"
 class World:
     """Made by `world`."""
 
-    def __init__(self, host: NatsHost, client: Client, everything: Connection) -> None:
-        self.host, self.client, self.everything = host, client, everything
+    def __init__(self, host: NatsHost, client: Client, everything: Connection, system: Connection) -> None:
+        self.host, self.client, self.everything, self._system = host, client, everything, system
         self.victim = Agent(host, VICTIM)
         self.mallory = Agent(host, "mallory")
         self.answers: dict[str, JoinAnswer] = {}
@@ -55,6 +56,7 @@ class World:
         self.connection: Connection
         """The victim's."""
         self._before: dict[str, int] = {}
+        self._loaded = ""
 
     async def wide(self, member: str, ttl_s: float = 3600) -> Credentials:
         """A user of a member's account without any permission of its own, as the stolen seed of the account makes one."""
@@ -109,9 +111,20 @@ class World:
         answer = json.loads((await self.everything.request("$JS.API.STREAM.LIST", timeout_s=5)).data)
         return {each["config"]["name"]: each["state"]["last_seq"] for each in answer["streams"]}
 
+    async def loaded(self) -> str:
+        """When the server has read its configuration last."""
+        answer = json.loads((await self._system.request("$SYS.REQ.SERVER.PING.VARZ", timeout_s=5)).data)
+        return str(answer["data"]["config_load_time"])
+
+    @property
+    def server(self) -> str:
+        """The id of the server."""
+        return str(self.everything._wire._server_info["server_id"])
+
     async def calm(self) -> None:
         """Forget what was seen: an attack begins."""
         self.seen.clear()
+        self._loaded = await self.loaded()
         self._before = await self.revisions()
 
     async def effects(self) -> set[str]:
@@ -125,6 +138,8 @@ class World:
         told = {line.split()[1] for line in seen if line.startswith("kv ")} | {"leaders", "events"}
         moved = {name.removeprefix("KV_") for name in after if after[name] != self._before.get(name, after[name])}
         seen |= {f"kv {bucket} ?" for bucket in moved - told}
+        if await self.loaded() != self._loaded:
+            seen.add("server reloaded")
         try:
             await self.victim.beat(self.connection)
             await self.client.ready(VICTIM, "True")
@@ -148,9 +163,10 @@ async def world(host: NatsHost) -> AsyncIterator[World]:
         Running(host).running(),
         client_of(host) as client,
         host.connection(host.anybody(), "everything") as everything,
+        host.connection(host.system(), "system") as system,
         contextlib.AsyncExitStack() as held,
     ):
-        one = World(host, client, everything)
+        one = World(host, client, everything, system)
         for agent in (one.victim, one.mallory):
             one.answers[agent.name] = await agent.join(await client.token(agent.name))
         for name in ("somebody", "bearer"):
