@@ -20,6 +20,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from services.agent.storage import MEMBERSHIP, SEED, Outrun, StateError, Storage
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadRequest
 from skerry.identity import creds, nkey
@@ -31,7 +32,9 @@ from skerry.member.upstream import Upstream
 log = logging.getLogger("skerry.agent")
 
 FORMAT = 1
-"""Version of the files. Older code refuses newer state, naming both."""
+"""Version of the files. Older code refuses newer state, naming both; newer code migrates older state, after a copy."""
+MIGRATIONS: Mapping[int, Callable[[Document], Document]] = {0: lambda document: {**document, "format": 1}}
+"""From format N to N+1, by N. Builds before 0.1.0 wrote no number."""
 USER, RENEWAL, NEXT, CEILING = "user.creds", "renewal.creds", "seed.next", "ceiling.json"
 ATTEMPTS = 10
 """Of a change, while others change the same state."""
@@ -112,9 +115,10 @@ class AgentStore:
         return f"{self._storage.remedy} and join again with a new token"
 
     async def open(self, upstream: Upstream) -> None:
-        """Read it. A Secret that was copied from another cluster, by a backup for example, is not this one's: StateError, which
-        says so. StatusError."""
+        """Read it, and bring it to this version's format. A Secret that was copied from another cluster, by a backup for example, is
+        not this one's: StateError, which says so. StatusError."""
         await self._storage.reload()
+        await self._update(self._migrated)
         membership = self.membership() if self._storage.is_shared else None
         if membership is None or membership.removed:
             return
@@ -124,6 +128,21 @@ class AgentStore:
                 f"{self.place} is of cluster {membership.member!r} with kube-system UID {membership.cluster_uid}, and this "
                 f"cluster's is {uid}: it was copied here; {self._anew}"
             )
+
+    def _migrated(self) -> Mapping[str, bytes]:
+        """The membership in this version's format, and a copy of it as it was; nothing if it is of this one, or cannot be read."""
+        data = self._storage.read(MEMBERSHIP)
+        try:
+            version, forwarded = _forwarded(data or b"")
+        except msgspec.DecodeError:
+            return {}
+        if version >= FORMAT:
+            return {}
+        copy = f"{MEMBERSHIP}.format-{version}"
+        log.warning(
+            "the agent's state is migrated", extra={"from": version, "to": FORMAT, "copy": self._storage.path(copy)}
+        )
+        return {copy: data or b"", MEMBERSHIP: forwarded}
 
     async def _update(self, change: Callable[[], Mapping[str, bytes | None]]) -> None:
         """Keep what `change` gives; it is asked anew when another pod was faster, and gives nothing if all is well by then."""
@@ -208,7 +227,8 @@ class AgentStore:
 
     async def forget(self) -> None:
         """Drop key, credentials and membership, not the ceiling: before a join with a new token, or after a refused one."""
-        names = (MEMBERSHIP, USER, RENEWAL, WISH, NEXT, SEED)
+        copies = (f"{MEMBERSHIP}.format-{version}" for version in MIGRATIONS)
+        names = (MEMBERSHIP, USER, RENEWAL, WISH, NEXT, SEED, *copies)
         await self._update(lambda: dict.fromkeys(names))
 
     # Key and credentials
@@ -337,18 +357,27 @@ class AgentStore:
             data = self._storage.read(name)
             if data is None:
                 return None
-            version = msgspec.json.decode(data, type=_Format).format
+            version, data = _forwarded(data)
             if version > FORMAT:
                 raise NewerState(
                     f"{path} has format {version}; this version of skerry reads format {FORMAT}: use a newer skerry"
                 )
-            if version != FORMAT:
-                raise StateError(
-                    f"{path} has format {version}; this version of skerry reads format {FORMAT}: it was never written by a release"
-                )
             return msgspec.json.decode(data, type=kind)
         except msgspec.DecodeError as e:
             raise StateError(f"{path} is damaged ({e}): {remedy}") from e
+
+
+def _forwarded(data: bytes) -> tuple[int, bytes]:
+    """The format of a file, and the file in this version's; a newer one as it is. DecodeError for what is none."""
+    version = written = msgspec.json.decode(data, type=_Format).format
+    if version >= FORMAT:
+        return written, data
+    document: Document = msgspec.json.decode(data)
+    while version < FORMAT:
+        if version not in MIGRATIONS:
+            raise msgspec.DecodeError(f"nothing was ever of format {version}")
+        document, version = MIGRATIONS[version](document), version + 1
+    return written, msgspec.json.format(msgspec.json.encode(document))
 
 
 def _encoded(document: msgspec.Struct) -> bytes:

@@ -109,8 +109,7 @@ class ClusterChecks:
     async def _owner(self) -> Outcome:
         owner, name = self._owner_uid, self._owner_name
         if not owner:
-            taken = ", so there is nobody to take it over from" if self._take_over else ""
-            return Outcome(f"it is no host's member yet{taken}")
+            return await self._unowned()
         if owner == self._host_uid:
             return Outcome("it is marked as this host's own")
         if not self._host_uid:
@@ -120,6 +119,21 @@ class ClusterChecks:
         await bindings.take_over(self._upstream, "", self._host_uid, dry_run=True)
         label = repr(name or owner)
         return Outcome(f"it is marked as host {label}'s, and is taken over", "warn", f"remove it on host {label} too")
+
+    async def _unowned(self) -> Outcome:
+        """It joins also where it cannot be marked; but then nothing tells another host, or somebody there, whose it is."""
+        taken = ", so there is nobody to take it over from" if self._take_over else ""
+        found = f"it is no host's member yet{taken}"
+        if self._account_is_made:
+            return Outcome(found)
+        why = await bindings.unmarkable(self._upstream, self._host_uid)
+        if why:
+            return Outcome(
+                f"{found}, and cannot be marked as one ({why}): another host would not see that it is",
+                "warn",
+                f"allow {self._upstream.role.name}'s account `patch` on namespace kube-system; it joins all the same",
+            )
+        return Outcome(found)
 
     async def _impersonation(self) -> Outcome:
         return Outcome(await checks.impersonation_of(self._upstream))

@@ -210,6 +210,12 @@ async def mark(upstream: Upstream, host: str, host_uid: str, metadata: Document)
     return answer.status in {200, 409}
 
 
+async def unmarkable(upstream: Upstream, host_uid: str) -> str:
+    """Why the mark of this host cannot be written on the cluster; empty if it can. Nothing is written. BadGateway."""
+    answer = await _marked(upstream, "", host_uid, "?dryRun=All")
+    return "" if answer.status in {200, 409} else answer.message()
+
+
 async def _marked(upstream: Upstream, host: str, host_uid: str, query: str = "", *, version: str = "") -> WholeAnswer:
     metadata: Document = {"annotations": {HOST_ANNOTATION: host_uid, HOST_NAME_ANNOTATION: host}}
     if version:

@@ -112,6 +112,17 @@ async def test_ones_own_mark_and_nobodys_are_no_obstacle(api: ApiServer, upstrea
     assert (await made(upstream))["owner"].found == "it is marked as this host's own"
 
 
+async def test_a_mark_that_cannot_be_written_is_warned_of(api: ApiServer, upstream: Upstream) -> None:
+    api.unmarkable = True
+    check = alone(await made(upstream), "owner", "warn")
+    assert check.found == (
+        "it is no host's member yet, and cannot be marked as one (namespaces cannot be patched): another host would not see that it is"
+    )
+    assert check.next.endswith("`patch` on namespace kube-system; it joins all the same")
+    made_account = await made(upstream, account_is_made=True)
+    assert made_account["owner"].result == "pass", "the account that will be made may"
+
+
 async def test_a_mark_that_cannot_be_compared_is_skipped(api: ApiServer, upstream: Upstream) -> None:
     api.annotations["skerry.dev/host"] = "some"
     run = Checks("m", JOIN)

@@ -184,7 +184,8 @@ class ApiServer:
                 metadata = msgspec.json.decode(seen.body)["metadata"]
                 if metadata.get("resourceVersion", self._marks()) != self._marks():
                     return 409, {"message": "the object has been modified"}
-                self.annotations |= metadata["annotations"]
+                if b"dryRun=" not in seen.target:
+                    self.annotations |= metadata["annotations"]
             metadata = {"uid": self.uid, "annotations": self.annotations, "resourceVersion": self._marks()}
             return 200, {"metadata": metadata}
         if path == "/api/v1/pods":
