@@ -192,6 +192,26 @@ async def test_checks_are_told_as_they_come_in_their_order(agent: Agent, host: H
     assert [each["check"] for each in records if each["message"] == "checked"] == list(JOIN)
 
 
+async def test_where_nobody_is_to_be_taken_over_or_no_mark_may_be_written_it_says_so_and_joins(
+    agent: Agent, host: Host, api: ApiServer
+) -> None:
+    agent.token(await host.token("alone-a"))
+    await agent.start(SKERRY_LOG_FORMAT="human", SKERRY_TAKE_OVER="1")
+    await host.beat()
+    await agent.stop()
+    assert "pass  owner          it is no host's member yet, so there is nobody to take" in agent.log.read_text()
+    assert api.annotations["skerry.dev/host"]
+    api.annotations.clear()
+    api.unmarkable = True
+    agent.token(await host.token("alone-b", jti="alone-b"))
+    agent.environment["SKERRY_AGENT_STATE"] += "-b"
+    await agent.start(SKERRY_LOG_FORMAT="human")
+    await host.beat()
+    await agent.stop()
+    assert "warn  owner          it is no host's member yet, and cannot be marked as one" in agent.log.read_text()
+    assert api.annotations == {}
+
+
 async def test_a_dry_run_prints_the_checks_and_joins_nothing(agent: Agent, host: Host, api: ApiServer) -> None:
     agent.token(await host.token("dry-a"))
     await agent.start(SKERRY_DRY_RUN="1", SKERRY_OUTPUT="json", SKERRY_LOG_LEVEL="error")
