@@ -19,7 +19,6 @@ from skerry.api.kinds import CLUSTER, KINDS
 from skerry.api.meta import Document
 from skerry.bus import Entry, Filled
 from skerry.controller.controller import Controller
-from skerry.controller.events import record_events
 from skerry.controller.garbage import Garbage
 from skerry.controller.recorder import Recorder
 from skerry.informer import Informer
@@ -39,7 +38,6 @@ def measure(rounds: int) -> dict[str, Any]:
 async def _measure(rounds: int) -> dict[str, Any]:
     values = [seal(_cluster(number), writes=WRITES) for number in range(CLUSTERS)]
     others = [seal(_cluster(number, nodes=4), writes=WRITES) for number in range(CHANGED)]
-    lost = [seal(_cluster(number, ready=False), writes=WRITES) for number in range(CHANGED)]
     gc.collect()
     before = _rss_mib()
     informer = Informer(KINDS)
@@ -56,10 +54,6 @@ async def _measure(rounds: int) -> dict[str, Any]:
     _garbage(informer)
     figures["indexes_ms"] = (time.process_time() - started) * 1000
     figures["garbage_us"] = statistics.median(_change_us(informer, sides[turn % 2]) for turn in range(1, rounds + 1))
-    record_events(informer, Recorder(None, "registry"), (CLUSTER,))  # type: ignore[arg-type]
-    figures["events_us"] = statistics.median(_change_us(informer, sides[turn % 2]) for turn in range(1, rounds + 1))
-    sides = (values, lost)
-    figures["told_us"] = statistics.median(_change_us(informer, sides[turn % 2]) for turn in range(1, rounds + 1))
     return figures
 
 
@@ -82,13 +76,13 @@ def _entry(number: int, value: bytes, revision: int) -> Entry:
     return Entry(f"skerry=2Edev.cluster._.member-{number:05}", value, revision, 0.0)
 
 
-def _cluster(number: int, *, ready: bool = True, nodes: int = 3) -> Document:
+def _cluster(number: int, *, nodes: int = 3) -> Document:
     now = "2030-01-31T12:00:00Z"
     conditions = [
         {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now}
         for kind, status, reason, message in (
             ("Joined", "True", "AgentJoined", "joined; waiting for the first heartbeat of its agent"),
-            ("Ready", str(ready), "AgentConnected", "its agent is connected and its API server answers"),
+            ("Ready", "True", "AgentConnected", "its agent is connected and its API server answers"),
             ("RightsComplete", "True", "Complete", "its account and the four bindings are as serving needs them"),
         )
     ]
@@ -120,6 +114,4 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     table.add_row("CPU of the indexes as they are made, in one go", f"{figures['indexes_ms']:.0f} ms", "")
     table.add_row("a change of a Cluster, CPU", f"{figures['change_us']:.1f} us", "")
     table.add_row("with garbage collection of all services", f"{figures['garbage_us']:.1f} us", "")
-    table.add_row("and Events", f"{figures['events_us']:.1f} us", "<= 30 us")
-    table.add_row("one that an Event tells of", f"{figures['told_us']:.1f} us", "")
     console.print(table)

@@ -102,19 +102,18 @@ _encode = msgspec.json.Encoder().encode
 _decode_event, _decode_data = decoder(CloudEvent), decoder(EventData)
 _UNSAFE = re.compile(r"[^\x21\x23\x24\x26-\x7e]+")
 _TYPE = re.compile(r"dev\.skerry\.[a-z0-9]+\.[a-z0-9]+\Z")
-_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}\Z")
+_NOT_IN_VERBS = re.compile(r"[^A-Za-z0-9]")
 
 
 def type_of(kind: str, reason: str) -> str:
-    """The type of an event about an object of a kind, from the reason in CamelCase. ValueError for one that is none."""
+    """The type of an event about an object of a kind, from the reason in CamelCase."""
     return f"{TYPE_PREFIX}.{kind.lower()}.{verb_of(reason)}"
 
 
 def verb_of(reason: str) -> str:
-    """`NotReady` -> `notready`. ValueError for what is no word of that kind: it stands in a subject."""
-    if _REASON.match(reason) is None:
-        raise ValueError(f"{reason[:80]!r} is no reason of an event: one CamelCase word")
-    return reason.lower()
+    """`NotReady` -> `notready`. Reasons may come from what another version stored, and this stands in a subject: of what is no such
+    word its letters and digits are left, and of nothing `unknown`."""
+    return _NOT_IN_VERBS.sub("", reason)[:63].lower() or "unknown"
 
 
 def subject_of(kind: str, name: str, namespace: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from skerry import subjects
-from skerry.admission.callers import Callers
+from skerry.admission.callers import Callers, origin_of_request
 from skerry.admission.streams import Download, Upload, Uploads
 from skerry.api.decode import decoded
 from skerry.api.kinds import Action, Kind
@@ -22,6 +22,7 @@ from skerry.api.streaming import PartHead
 from skerry.bus import Message
 from skerry.errors import BadRequest
 from skerry.storage.documents import encode_document
+from skerry.storage.origin import on_behalf_of
 
 Act = Callable[[WriteRequest, Any], Awaitable[Document | Download]]
 """From the request and its body or parameters, as the action declares them, to the answer; one that names no apiVersion and
@@ -73,7 +74,8 @@ class Actions:
         async def answer(message: Message) -> bytes:
             request = callers.read(message, subject)
             body = self._upload(request) if action.streams_request else _body(action, request.body)
-            result = await act(request, body)
+            with on_behalf_of(origin_of_request(request, message)):
+                result = await act(request, body)
             if action.streams_answer:
                 return await cast(Download, result).part(request.cursor)
             return encode_document(names | cast(Document, result))

@@ -15,6 +15,7 @@ from skerry.bus import Message
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity.requests import RequestVerifier
 from skerry.identity.trust import Roots
+from skerry.storage.origin import TRACEPARENT, Origin
 
 log = logging.getLogger("skerry.admission")
 
@@ -22,6 +23,11 @@ QUIET_S = 60.0
 """The same refusal is logged once in so long: whoever can send one can send many."""
 
 _decode = decoder(Write)
+
+
+def origin_of_request(request: WriteRequest, message: Message) -> Origin:
+    """On whose behalf the answer to a request stores what it stores."""
+    return Origin(request.caller.user, request.audit_id, message.headers.get(TRACEPARENT, ""))
 
 
 class Callers:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, ParamSpec
 import msgspec
 
 from skerry import subjects
-from skerry.admission.callers import Callers
+from skerry.admission.callers import Callers, origin_of_request
 from skerry.admission.lifecycle import CheckNamespace
 from skerry.admission.prepare import APPLY_PATCH, Preparation, Prepared
 from skerry.api.kinds import Kind
@@ -25,6 +25,7 @@ from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.errors import AlreadyExists, Conflict, Invalid, cause
 from skerry.storage.documents import Item, encode_document, utc_now
+from skerry.storage.origin import on_behalf_of
 from skerry.storage.store import Store, is_over, replaced
 
 _encode = msgspec.json.Encoder().encode
@@ -290,7 +291,9 @@ def _without_finalizers(document: Document) -> Document:
 
 def _answering(callers: Callers, subject: str, handler: WriteHandler) -> Callable[[Message], Awaitable[bytes]]:
     async def answer(message: Message) -> bytes:
-        return _encode(await handler(callers.read(message, subject)))
+        request = callers.read(message, subject)
+        with on_behalf_of(origin_of_request(request, message)):
+            return _encode(await handler(request))
 
     return answer
 

@@ -1,122 +1,159 @@
-"""Kubernetes Events: what happened to an object, for people, told by the service that owns it.
+"""Events that no stored change tells: of the system, of members, and of objects where something happens that they do not show.
 
-An Event that repeats is one object that counts: its name follows from what it says, so replicas and restarts count on
-the same one without asking each other, and one change of an object counts once, whoever tells it. Telling is never waited for and never fails anything: what cannot be stored in
-time is dropped, because an Event is a courtesy and the condition on the object is the fact.
+They wait in a bounded queue, are published as CloudEvents and, where they are about an object, stored as Kubernetes Events. Telling
+is never waited for and never fails anything: what repeats is one event a second that counts, what does not fit is dropped and
+counted, because the condition on the object, or the log, is the fact. What follows from stored changes goes another way
+(`derivation`), and is never lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from skerry.api.kinds import EVENT
-from skerry.api.meta import Document
-from skerry.api.times import rfc3339
+from msgspec import UNSET
+
+from skerry.api.happened import MEMBER, MEMBER_EVENTS, SYSTEM, SYSTEM_EVENTS
+from skerry.api.text import clean
 from skerry.bus import Bucket
-from skerry.errors import AlreadyExists, StatusError
-from skerry.storage.documents import utc_now
-from skerry.storage.store import Store
+from skerry.cloudevents import (
+    NORMAL,
+    WARNING,
+    CloudEvent,
+    EventData,
+    EventObject,
+    subject_of,
+    type_of,
+)
+from skerry.controller.events import object_of, time_of
+from skerry.controller.kubernetes import LONGEST, KubernetesEvents
+from skerry.controller.publisher import EventPublisher
+from skerry.errors import GatewayTimeout, ServiceUnavailable
+from skerry.storage.origin import Origin, current
 
 log = logging.getLogger("skerry.events")
 
-WAITING = 256
-"""Events that wait to be stored; beyond it the oldest are dropped."""
-ATTEMPTS, RETRY_S = 5, 1.0
-LONGEST = 1024
-"""Characters of a message, as in core/v1."""
-DEFAULT_NAMESPACE = "default"
-"""Where Events of cluster-scoped objects are."""
+WAITING = 1024
+"""Events that wait; beyond it the oldest are dropped."""
+REPEATED_S = 1.0
+"""What repeats is told so often at most."""
+RETRY_S = 1.0
 
 
 class _Words(NamedTuple):
-    """What makes two Events the same one."""
+    """What makes two events the same one."""
 
-    uid: str
+    kind: str
     namespace: str
     name: str
+    uid: str
     type: str
     reason: str
     message: str
 
 
-class _Occurrence(NamedTuple):
-    """What else is known of an Event that waits: its document is made when it is stored, however often it was told."""
+class _Waiting(NamedTuple):
+    """What else is known of an event that waits."""
 
-    kind: str
-    api_version: str
-    resource_version: str
-    """Of the object, when it was told last."""
-    at: datetime
+    about: EventObject | None
+    """Of an object: as it was told last."""
+    at: float
     times: int
+    cluster: str
+    details: Mapping[str, str]
+    origin: Origin
 
 
 class Recorder:
-    """Tells Events of one component. A task must run `run`."""
+    """Tells events of one component. A task must run `run`."""
 
     def __init__(
-        self, bucket: Bucket, component: str, *, instance: str = "", clock: Callable[[], datetime] = utc_now
+        self,
+        bucket: Bucket | None,
+        component: str,
+        *,
+        publisher: EventPublisher | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = Store(bucket, EVENT, clock=clock)
-        self._component = component
-        self._instance = instance or component
-        self._clock = clock
-        self._waiting: OrderedDict[_Words, _Occurrence] = OrderedDict()
+        """`bucket` takes Kubernetes Events, `publisher` CloudEvents; who has one of them tells there alone."""
+        self._kubernetes = None if bucket is None else KubernetesEvents(bucket, component)
+        self._publisher, self._component, self._clock = publisher, component, clock
+        self._id = secrets.token_hex(8)
+        self._numbers = 0
+        self._waiting: OrderedDict[_Words, _Waiting] = OrderedDict()
+        self._last: OrderedDict[_Words, float] = OrderedDict()
+        """When what was told lately was told."""
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.dropped = 0
+
+    # Telling
 
     def normal(self, about: Mapping[str, Any], reason: str, message: str) -> None:
         """Something went as it should. `about` is the document of the object."""
-        self._tell(about, "Normal", reason, message)
+        self._tell_of(about, NORMAL, reason, message)
 
     def warning(self, about: Mapping[str, Any], reason: str, message: str) -> None:
         """Something that a person may have to look at."""
-        self._tell(about, "Warning", reason, message)
+        self._tell_of(about, WARNING, reason, message)
 
-    def _tell(self, about: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
-        """Note it, quickly: whoever tells may hold up everything."""
-        metadata = about.get("metadata", {})
-        uid, namespace, name = (str(metadata.get(key, "")) for key in ("uid", "namespace", "name"))
-        words = _Words(uid, namespace, name, kind, reason, message[:LONGEST])
-        before = self._waiting.pop(words, None)
-        self._waiting[words] = _Occurrence(
-            str(about.get("kind", "")),
-            str(about.get("apiVersion", "")),
-            str(metadata.get("resourceVersion", "")),
-            self._clock(),
-            1 if before is None else before.times + 1,
+    def system(
+        self,
+        reason: str,
+        name: str,
+        message: str,
+        *,
+        warning: bool = True,
+        cluster: str = "",
+        details: Mapping[str, str] = {},
+    ) -> None:
+        """Something happened to the host itself; `name` is what or whom it is about. KeyError for a reason that is not declared."""
+        SYSTEM_EVENTS[reason]
+        self._tell(SYSTEM, name, reason, message, warning=warning, cluster=cluster, details=details)
+
+    def member(self, reason: str, member: str, message: str, *, warning: bool = False) -> None:
+        """An agent of `member` says so. KeyError for a reason that is not declared."""
+        MEMBER_EVENTS[reason]
+        self._tell(MEMBER, member, reason, message, warning=warning, cluster=member, details={})
+
+    def _tell(
+        self,
+        kind: str,
+        name: str,
+        reason: str,
+        message: str,
+        *,
+        warning: bool,
+        cluster: str,
+        details: Mapping[str, str],
+    ) -> None:
+        words = _Words(kind, "", clean(name, 253) or "unknown", "", WARNING if warning else NORMAL, reason, clean(message, LONGEST))  # fmt: skip
+        self._put(words, _Waiting(None, self._clock(), 1, cluster, details, current(self._component)))
+
+    def _tell_of(self, about: Mapping[str, Any], type_: str, reason: str, message: str) -> None:
+        reference = object_of(dict(about))
+        words = _Words(
+            reference.kind, reference.namespace, reference.name, reference.uid, type_, reason, message[:LONGEST]
         )
+        self._put(words, _Waiting(reference, self._clock(), 1, "", {}, current(self._component)))
+
+    def _put(self, words: _Words, waiting: _Waiting) -> None:
+        """Note it, quickly: whoever tells may hold up everything."""
+        before = self._waiting.pop(words, None)
+        self._waiting[words] = waiting if before is None else waiting._replace(times=before.times + 1)
         while len(self._waiting) > WAITING:
-            self._waiting.popitem(last=False)
+            _, dropped = self._waiting.popitem(last=False)
+            self.dropped += dropped.times
         self._idle.clear()
         self._arrived.set()
 
-    def _document(self, words: _Words, occurrence: _Occurrence) -> Document:
-        uid, namespace, name, kind, reason, message = words
-        reference = {"kind": occurrence.kind, "namespace": namespace, "name": name, "uid": uid,
-                     "apiVersion": occurrence.api_version, "resourceVersion": occurrence.resource_version}  # fmt: skip
-        said = hashlib.sha256("\0".join((self._component, uid, name, kind, reason, message)).encode()).hexdigest()[:16]
-        now = rfc3339(occurrence.at)
-        return {
-            "metadata": {"name": f"{name}.{said}", "namespace": namespace or DEFAULT_NAMESPACE},
-            "involvedObject": {key: value for key, value in reference.items() if value},
-            "reason": reason,
-            "message": message,
-            "source": {"component": self._component},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": occurrence.times,
-            "type": kind,
-            "eventTime": None,
-            "reportingComponent": self._component,
-            "reportingInstance": self._instance,
-        }
+    # Storing
 
     async def run(self) -> None:
         """Store what is told, until cancelled."""
@@ -124,52 +161,66 @@ class Recorder:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                words, occurrence = self._waiting.popitem(last=False)
-                await self._stored(self._document(words, occurrence))
+                words = self._due()
+                if words is None:
+                    await asyncio.sleep(REPEATED_S / 4)
+                    continue
+                await self._stored(words, self._waiting.pop(words))
             self._idle.set()
 
     async def flushed(self) -> None:
         """Wait until nothing waits."""
         await self._idle.wait()
 
-    async def _stored(self, event: Document) -> None:
-        name = event["metadata"]["name"]
-        for attempt in range(1, ATTEMPTS + 1):
+    def _due(self) -> _Words | None:
+        """The oldest that was not told a moment ago."""
+        now = self._clock()
+        while self._last and next(iter(self._last.values())) + REPEATED_S <= now:
+            self._last.popitem(last=False)
+        return next((words for words in self._waiting if words not in self._last), None)
+
+    async def _stored(self, words: _Words, waiting: _Waiting) -> None:
+        """Publish and store one, however long that takes while the bus is away."""
+        self._numbers += 1
+        event_id, is_published = f"{self._component}:{self._id}:{self._numbers}", self._publisher is None
+        while True:
             try:
-                await self._store_one(name, event)
-            except StatusError as error:
-                if attempt == ATTEMPTS:
-                    log.warning("an event was not stored", extra={"event": name, "error": error.message})
-                    return
+                event = await self._event(words, waiting, event_id)
+                if self._publisher is not None and not is_published:
+                    await self._publisher.publish(event)
+                    is_published = True
+                if self._kubernetes is not None and waiting.about is not None:
+                    await self._kubernetes.record(event.data, waiting.at)
+            except (ServiceUnavailable, GatewayTimeout) as error:
+                log.debug("an event waits", extra={"reason": words.reason, "error": error.message})
                 await asyncio.sleep(RETRY_S)
             except Exception:
-                log.exception("an event was not stored", extra={"event": name})
-                return
+                self.dropped += waiting.times
+                log.exception("an event is lost", extra={"reason": words.reason})
+                break
             else:
-                return
+                break
+        self._last[words] = self._clock()
+        self._last.move_to_end(words)
 
-    async def _store_one(self, name: str, event: Document) -> None:
-        namespace = event["metadata"]["namespace"]
-        if await self._store.find(name, namespace) is None:
-            try:
-                await self._store.create(event)
-            except AlreadyExists:
-                log.debug("another replica told the same event", extra={"event": name})
-            else:
-                return
-        await self._store.modify(name, lambda stored: _again(stored, event), namespace)
-
-
-def _again(stored: Document, event: Document) -> Document | None:
-    """The Event after it happened once more; None if another replica has told this very change of the object."""
-    if _revision(event) and _revision(event) <= _revision(stored):
-        return None
-    last = event["lastTimestamp"]
-    count = int(stored.get("count") or 1) + event["count"]
-    series = {"count": count, "lastObservedTime": last.replace("Z", ".000000Z")}
-    about = event["involvedObject"]
-    return {**stored, "involvedObject": about, "count": count, "lastTimestamp": last, "series": series}
-
-
-def _revision(event: Document) -> int:
-    return int(event["involvedObject"].get("resourceVersion") or 0)
+    async def _event(self, words: _Words, waiting: _Waiting, event_id: str) -> CloudEvent:
+        data = EventData(
+            object=UNSET if waiting.about is None else waiting.about,
+            type=words.type,
+            reason=words.reason,
+            message=words.message,
+            cluster=waiting.cluster,
+            count=waiting.times,
+            details=dict(waiting.details),
+        )
+        return CloudEvent(
+            id=event_id,
+            source="" if self._publisher is None else await self._publisher.source(),
+            type=type_of(words.kind, words.reason),
+            subject=subject_of(words.kind, words.name, words.namespace),
+            time=time_of(waiting.at),
+            actor=waiting.origin.actor,
+            auditid=waiting.origin.audit_id,
+            traceparent=waiting.origin.traceparent,
+            data=data,
+        )

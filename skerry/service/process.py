@@ -31,9 +31,9 @@ from skerry.api.messages import Write, WriteAnswer
 from skerry.backoff import Backoff
 from skerry.controller.contents import NamespaceContents
 from skerry.controller.controller import Controller, ReconcileTracer
-from skerry.controller.events import record_events
 from skerry.controller.garbage import AT_ONCE, Garbage
 from skerry.controller.lease import Lease
+from skerry.controller.publisher import EventPublisher
 from skerry.controller.recorder import Recorder
 from skerry.controller.sweep import sweeper
 from skerry.controller.timers import Timers
@@ -43,6 +43,7 @@ from skerry.identity.services import MAKER
 from skerry.identity.trust import Roots
 from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
+from skerry.service.deriving import derivation
 from skerry.service.endpoints import asked_for, described
 from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.renewal import renewing
@@ -278,13 +279,14 @@ class RunningService:
             bus_settings=process.bus_settings,
             bucket=process.bucket,
             informer=process.informer.view(self.name, (*self._service.rules, *self._service.needs)),
-            recorder=Recorder(events, self.name),
+            recorder=Recorder(events, self.name, publisher=EventPublisher.of(process.bus, process.bucket, self.name)),
             lease=Lease(leaders, self.name, _holder(), timers=process.timers),
             timers=process.timers,
             replicas=process.replicas,
             tracer=process.tracer,
             closing=closing,
         )
+        context.derivation = await derivation(context, self._service.rules)
         context.state = await closing.enter_async_context(self._service.state(context))
         return context
 
@@ -298,9 +300,9 @@ class RunningService:
         service = self._service
         stores = {context.store(kind): make(context) for kind, make in service.rules.items()}
         self.controllers = (*(make(context) for make in service.controllers), *self._collectors(context, stores))
-        context.closing.callback(record_events(context.informer, context.recorder, service.rules))
         works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, context.informer.fails]
         works += [make(context) for make in service.tasks]
+        works += [context.derivation.run] if context.derivation else []
         works += [context.lease.run] if context.leads else []
         self.serving = True
         async with asyncio.TaskGroup() as group:

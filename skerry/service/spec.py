@@ -21,6 +21,7 @@ from skerry.api.searching import SearchRequest
 from skerry.bus import Bucket, Bus, Message
 from skerry.bus import Settings as BusSettings
 from skerry.controller.controller import Controller, Reconcile, ReconcileTracer
+from skerry.controller.derivation import Derivation
 from skerry.controller.lease import Lease
 from skerry.controller.recorder import Recorder
 from skerry.controller.timers import Timers
@@ -58,6 +59,7 @@ class Context(Generic[S, T]):
     informer: View
     """Of the kinds that it owns or needs."""
     recorder: Recorder
+    """For what happens and no stored change tells."""
     lease: Lease
     """Of this service; nobody asks for it unless a controller or a store is made with `leader`."""
     timers: Timers
@@ -68,6 +70,8 @@ class Context(Generic[S, T]):
     closing: AsyncExitStack
     """What is undone when the service ends."""
     state: T = field(init=False)
+    derivation: Derivation | None = None
+    """Of the events of its kinds."""
     leads: bool = False
     """Whether the lease is wanted."""
 

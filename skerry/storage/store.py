@@ -20,6 +20,7 @@ from skerry.api.meta import Document
 from skerry.api.times import rfc3339
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, ServiceUnavailable, StatusError
+from skerry.storage import origin
 from skerry.storage.documents import KEPT_WRITE_IDS, Item, item, seal, unseal, utc_now
 
 ATTEMPTS = 3
@@ -240,7 +241,10 @@ class Store:
         raise AssertionError("unreachable")
 
     def _write(self, key: str, value: bytes, revision: int) -> Awaitable[int]:
-        return self._bucket.update(key, value, revision) if revision else self._bucket.create(key, value)
+        headers = origin.current(self.kind.owner).headers()
+        if revision:
+            return self._bucket.update(key, value, revision, headers=headers)
+        return self._bucket.create(key, value, headers=headers)
 
     async def _own(
         self, key: str, document: Document, writes: tuple[str, ...], error: StatusError, *, unsure: bool

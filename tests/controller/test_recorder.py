@@ -1,23 +1,27 @@
-"""Events: told without waiting, counted when they repeat, dropped rather than in the way."""
+"""Events that no change tells: told without waiting, counted when they repeat, dropped rather than in the way."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from skerry import subjects
+from skerry import cloudevents, subjects
 from skerry.api.kinds import EVENT
-from skerry.bus import Bucket
-from skerry.controller.recorder import LONGEST, WAITING, Recorder
+from skerry.bus import Bucket, Bus, Stream
+from skerry.cloudevents import CloudEvent
+from skerry.controller.kubernetes import LONGEST
+from skerry.controller.publisher import EventPublisher
+from skerry.controller.recorder import WAITING, Recorder
+from skerry.errors import BadRequest, ServiceUnavailable
 from skerry.informer import Informer
-from skerry.storage import make_bucket
+from skerry.storage import make_all
+from skerry.storage.origin import Origin, on_behalf_of
 from tests.fixtures.bucket import feeding
 from tests.fixtures.nats import NatsHost
-
-pytestmark = pytest.mark.integration
 
 
 def about(name: str, revision: int = 0, **metadata: str) -> dict[str, Any]:
@@ -30,72 +34,174 @@ def about(name: str, revision: int = 0, **metadata: str) -> dict[str, Any]:
     }
 
 
+async def source() -> str:
+    return "/hosts/u/test"
+
+
+@asynccontextmanager
+async def running(recorder: Recorder) -> AsyncIterator[None]:
+    """`recorder`, until everything is stored."""
+    task = asyncio.create_task(recorder.run())
+    try:
+        yield
+        async with asyncio.timeout(10):
+            await recorder.flushed()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+class Publisher:
+    """Keeps what is published, or fails."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.events: list[CloudEvent] = []
+        self.errors = list(errors)
+        self.source = source
+
+    async def publish(self, event: CloudEvent) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.events.append(event)
+
+
+def recording(publisher: Publisher, **more: Any) -> Recorder:
+    return Recorder(None, "proxy", publisher=publisher, **more)  # type: ignore[arg-type]
+
+
+class TestTheQueue:
+    async def test_what_waits_together_is_one_event_that_counts(self) -> None:
+        publisher = Publisher()
+        recorder = recording(publisher)
+        for _ in range(5):
+            recorder.system("Flooded", "m1", "too much")
+        async with running(recorder):
+            pass
+        assert [(each.type, each.data.count) for each in publisher.events] == [("dev.skerry.system.flooded", 5)]
+
+    async def test_what_repeats_is_told_once_a_second(self) -> None:
+        publisher, now = Publisher(), 1000.0
+        recorder = recording(publisher, clock=lambda: now)
+        async with running(recorder):
+            recorder.system("Flooded", "m1", "too much")
+            await recorder.flushed()
+            for _ in range(3):
+                recorder.system("Flooded", "m1", "too much")
+            recorder.system("Flooded", "m2", "too much")
+            while len(publisher.events) < 2:
+                await asyncio.sleep(0)
+            assert [each.subject for each in publisher.events] == ["system/m1", "system/m2"]
+            now += 1
+        assert publisher.events[-1].data.count == 3
+
+    async def test_a_flood_drops_the_oldest_and_counts_them(self) -> None:
+        recorder = recording(Publisher())
+        for number in range(WAITING + 10):
+            recorder.system("Flooded", f"m{number}", "too much")
+        assert recorder.dropped == 10
+
+    async def test_what_cannot_be_published_for_now_waits_and_keeps_its_id(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("skerry.controller.recorder.RETRY_S", 0.01)
+        publisher = Publisher(ServiceUnavailable("away"), ServiceUnavailable("away"))
+        recorder = recording(publisher)
+        recorder.member("Started", "m1", "an agent")
+        async with running(recorder):
+            pass
+        (event,) = publisher.events
+        assert event.id.endswith(":1")
+        assert (event.type, event.subject, event.data.cluster) == ("dev.skerry.member.started", "member/m1", "m1")
+
+    async def test_what_can_never_be_published_is_counted_and_in_nobodys_way(self) -> None:
+        publisher = Publisher(BadRequest("no subject"))
+        recorder = recording(publisher)
+        recorder.system("Flooded", "m1", "first")
+        recorder.system("Flooded", "m1", "second")
+        async with running(recorder):
+            pass
+        assert [each.data.message for each in publisher.events] == ["second"]
+        assert recorder.dropped == 1
+
+    async def test_it_says_on_whose_behalf_it_happened_and_what_else_is_known(self) -> None:
+        publisher = Publisher()
+        recorder = recording(publisher)
+        with on_behalf_of(Origin("alice", "a-1")):
+            recorder.system("LimitReached", "streams", "a\nb", details={"limit": "5"}, cluster="m1", warning=False)
+        async with running(recorder):
+            pass
+        (event,) = publisher.events
+        assert (event.actor, event.auditid, event.data.message) == ("alice", "a-1", "a b")
+        assert (event.data.type, event.data.details, event.data.cluster) == ("Normal", {"limit": "5"}, "m1")
+
+    def test_a_reason_that_is_not_declared_is_a_bug(self) -> None:
+        recorder = recording(Publisher())
+        with pytest.raises(KeyError):
+            recorder.system("Unheard", "m1", "x")
+        with pytest.raises(KeyError):
+            recorder.member("Flooded", "m1", "x")
+
+
 @pytest.fixture
-async def events(nats_host: NatsHost) -> AsyncIterator[Bucket]:
-    """The bucket of Events."""
+async def registry(nats_host: NatsHost) -> AsyncIterator[Bus]:
+    """The registry's connection, and everything of the service table."""
     async with nats_host.bus("registry") as bus:
-        yield await make_bucket(bus, subjects.EVENTS)
+        await make_all(bus)
+        yield bus
 
 
-async def told(events: Bucket, name: str, reason: str) -> dict[str, Any]:
+@pytest.fixture
+async def events(registry: Bus) -> Bucket:
+    """The bucket of Kubernetes Events."""
+    return await registry.bucket(subjects.EVENTS)
+
+
+async def told(events: Bucket, name: str, reason: str = "Ready") -> dict[str, Any]:
     """The one stored Event about `name` with that reason."""
     cache = Informer([EVENT])
     async with feeding(cache, events):
         documents = [item.document() for item in cache.list(EVENT)]
-    (found,) = [each for each in documents if (each["involvedObject"]["name"], each["reason"]) == (name, reason)]
-    return found
+    (only,) = [each for each in documents if (each["involvedObject"]["name"], each["reason"]) == (name, reason)]
+    return only
 
 
-async def stored(events: Bucket, recorder: Recorder, name: str, namespace: str = "default") -> dict[str, Any]:
-    """The one Event about `name`, once everything is stored."""
-    running = asyncio.ensure_future(recorder.run())
-    async with asyncio.timeout(10):
-        await recorder.flushed()
-    running.cancel()
-    found = await told(events, name, "Ready")
-    assert found["metadata"]["namespace"] == namespace
-    return found
+@pytest.mark.integration
+class TestKubernetesEvents:
+    async def test_an_event_says_what_happened_to_which_object(self, registry: Bus, events: Bucket) -> None:
+        stream = Stream(registry, subjects.EVENT_STREAM)
+        recorder = Recorder(events, "registry", publisher=EventPublisher(stream, "registry", source))
+        recorder.normal(about("a", 7), "Ready", "it is ready")
+        async with running(recorder):
+            pass
+        document = await told(events, "a")
+        assert document["involvedObject"] == {
+            "apiVersion": "skerry.dev/v1alpha1",
+            "kind": "Cluster",
+            "name": "a",
+            "uid": "uid-a",
+            "resourceVersion": "7",
+        }
+        assert (document["reason"], document["type"], document["count"]) == ("Ready", "Normal", 1)
+        assert document["firstTimestamp"] == document["lastTimestamp"]
+        assert document["reportingComponent"] == document["source"]["component"] == "registry"
+        (message,) = (await stream.read("event.cluster.a.*")).messages
+        event = cloudevents.from_message(message.headers, message.data)
+        assert (event.subject, event.data.message) == ("cluster/a", "it is ready")
 
+    async def test_one_revision_counts_once_whoever_tells_it_and_another_one_counts_on(self, events: Bucket) -> None:
+        for revision in (1, 1, 2, 3, 2):
+            recorder = Recorder(events, "registry")
+            recorder.normal(about("b", revision), "Ready", "it is ready")
+            async with running(recorder):
+                pass
+        assert (await told(events, "b"))["count"] == 3
 
-async def test_an_event_says_what_happened_to_which_object(events: Bucket) -> None:
-    recorder = Recorder(events, "registry")
-    recorder.normal(about("a", 7), "Ready", "it is ready")
-    found = await stored(events, recorder, "a")
-    assert found["involvedObject"] == {
-        "apiVersion": "skerry.dev/v1alpha1",
-        "kind": "Cluster",
-        "name": "a",
-        "uid": "uid-a",
-        "resourceVersion": "7",
-    }
-    assert (found["reason"], found["type"], found["count"]) == ("Ready", "Normal", 1)
-    assert found["firstTimestamp"] == found["lastTimestamp"]
-    assert found["reportingComponent"] == found["source"]["component"] == "registry"
-
-
-async def test_what_waits_together_is_counted_together(events: Bucket) -> None:
-    recorder = Recorder(events, "registry")
-    for revision in (1, 2, 3):
-        recorder.normal(about("b", revision), "Ready", "it is ready")
-    assert (await stored(events, recorder, "b"))["count"] == 3
-
-
-async def test_an_event_of_a_namespaced_object_is_in_its_namespace(events: Bucket) -> None:
-    recorder = Recorder(events, "registry")
-    recorder.normal(about("c", namespace="shop"), "Ready", "it is ready")
-    assert (await stored(events, recorder, "c", "shop"))["metadata"]["namespace"] == "shop"
-
-
-async def test_another_message_is_another_event(events: Bucket) -> None:
-    recorder = Recorder(events, "registry")
-    recorder.normal(about("d"), "Ready", "it is ready")
-    recorder.warning(about("d"), "NotReady", "x" * 5000)
-    assert (await stored(events, recorder, "d"))["count"] == 1
-    assert len((await told(events, "d", "NotReady"))["message"]) == LONGEST
-
-
-async def test_a_flood_drops_the_oldest(events: Bucket) -> None:
-    recorder = Recorder(events, "registry")
-    for number in range(WAITING + 10):
-        recorder.normal(about(f"e{number}"), "Ready", "it is ready")
-    assert len(recorder._waiting) == WAITING
+    async def test_an_event_of_a_namespaced_object_is_in_its_namespace(self, events: Bucket) -> None:
+        recorder = Recorder(events, "registry")
+        recorder.normal(about("c", namespace="shop"), "Ready", "it is ready")
+        recorder.warning(about("d"), "NotReady", "x" * 5000)
+        async with running(recorder):
+            pass
+        assert (await told(events, "c"))["metadata"]["namespace"] == "shop"
+        other = await told(events, "d", "NotReady")
+        assert (other["metadata"]["namespace"], len(other["message"])) == ("default", LONGEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -154,11 +155,11 @@ class Forgetful:
     async def get(self, key: str) -> Entry | None:
         return await self._bucket.get(key)
 
-    async def create(self, key: str, value: bytes) -> int:
-        return self._lose(await self._bucket.create(key, value))
+    async def create(self, key: str, value: bytes, **more: Any) -> int:
+        return self._lose(await self._bucket.create(key, value, **more))
 
-    async def update(self, key: str, value: bytes, revision: int) -> int:
-        return self._lose(await self._bucket.update(key, value, revision))
+    async def update(self, key: str, value: bytes, revision: int, **more: Any) -> int:
+        return self._lose(await self._bucket.update(key, value, revision, **more))
 
     def _lose(self, revision: int) -> int:
         if self._losses:
@@ -188,11 +189,11 @@ async def test_a_write_that_cannot_be_told_from_others_any_more_is_not_done_twic
                 waiting.append(revision)
                 raise
 
-        async def update(self, key: str, value: bytes, revision: int) -> int:
+        async def update(self, key: str, value: bytes, revision: int, **more: Any) -> int:
             for _ in range(others if waiting else 0):
                 waiting.clear()
                 await Store(bucket, CLUSTER).modify(first.name, counted)
-            return await super().update(key, value, revision)
+            return await super().update(key, value, revision, **more)
 
     def counted(document: Document) -> Document:
         return {**document, "status": {"nodes": (document.get("status") or {}).get("nodes", 0) + 1}}
@@ -217,16 +218,16 @@ async def test_a_write_whose_object_is_gone_or_another_one_is_not_done_to_that_o
     theirs = Store(bucket, CLUSTER)
 
     class Busy(Forgetful):
-        async def update(self, key: str, value: bytes, revision: int) -> int:
+        async def update(self, key: str, value: bytes, revision: int, **more: Any) -> int:
             if self._losses or done:
-                return await super().update(key, value, revision)
+                return await super().update(key, value, revision, **more)
             done.append(key)
             if verb == "modify":
                 await theirs.delete(first.name)
             await theirs.purge(first.name, (await bucket.last(key)).revision)  # type: ignore[union-attr]
             if again:
                 await theirs.create(cluster(first.name))
-            return await super().update(key, value, revision)
+            return await super().update(key, value, revision, **more)
 
     def named(document: Document) -> Document:
         return {**document, "status": {"uid": "u"}}
@@ -259,13 +260,13 @@ class Counting:
     async def get(self, key: str) -> Entry | None:
         return await self._bucket.get(key)
 
-    async def create(self, key: str, value: bytes) -> int:
+    async def create(self, key: str, value: bytes, **more: Any) -> int:
         self._count()
-        return await self._bucket.create(key, value)
+        return await self._bucket.create(key, value, **more)
 
-    async def update(self, key: str, value: bytes, revision: int) -> int:
+    async def update(self, key: str, value: bytes, revision: int, **more: Any) -> int:
         self._count()
-        return await self._bucket.update(key, value, revision)
+        return await self._bucket.update(key, value, revision, **more)
 
     def _count(self) -> None:
         self.left -= 1

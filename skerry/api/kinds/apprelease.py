@@ -155,6 +155,7 @@ APP_INSTANCE = Kind(
     ),
     selectable=("spec.release", "spec.cluster", "status.phase"),
     events=describe_instance,
+    cluster="spec.cluster",
     columns=(
         NAME,
         Column(name="Cluster", path="spec.cluster", description="Where."),

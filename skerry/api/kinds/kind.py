@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from skerry.api.eventstates import ObjectState, state_of
 from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, OBJECT_VERBS, Access
 from skerry.api.kinds.action import ACTION_VERBS, Action
 from skerry.api.kinds.columns import Column, fits
@@ -81,6 +82,10 @@ class Kind:
     """Where its objects lie; empty for a view, and for questions, which are answered and never stored."""
     view_of: ViewOf | None = None
     events: Describe | None = None
+    state: Callable[[Document], ObjectState] = state_of
+    """What its events tell of an object before and after."""
+    cluster: str = ""
+    """Where an object says which cluster it is about, for its events."""
     listing: Listing | None = None
     about: str = ""
     """Field with a reference to the object that one of these is about: it is shown to those who may get that one."""

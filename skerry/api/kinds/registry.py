@@ -7,6 +7,7 @@ from skerry.api.agentlist import ClusterAgentList, Rekey, RevokedAgent
 from skerry.api.approval import ClusterDecision
 from skerry.api.connection import ClusterConnection
 from skerry.api.desiredlist import DesiredEntryList, DesiredQuery
+from skerry.api.eventstates import cluster_state
 from skerry.api.inspection import InspectionCredential
 from skerry.api.kinds.access import BUILT_IN, REACHED, READ_BY_ROLES, read_by
 from skerry.api.kinds.action import Action
@@ -96,6 +97,8 @@ CLUSTER = Kind(
         ),
     ),
     events=describe_cluster,
+    state=cluster_state,
+    cluster="metadata.name",
     columns=(
         NAME,
         Column(name="Role", path="spec.role", description="host or member."),

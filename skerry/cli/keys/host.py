@@ -25,6 +25,7 @@ from skerry.cli.keys.secrets import SealedBucket, SecretsKey
 from skerry.cli.keys.trust import TrustRootKey
 from skerry.cli.plan import Plan, RunStatus, read_plan
 from skerry.cli.term import program, say
+from skerry.controller.publisher import EventPublisher
 from skerry.controller.recorder import Recorder
 from skerry.errors import StatusError
 from skerry.identity.federation import Authority
@@ -35,6 +36,8 @@ from skerry.storage.sealed import SEALED, Keyring
 
 REACHED_S = 20.0
 LIFE_S = 3600
+TOLD_S = 5.0
+"""What is told of a change waits so long at most for the bus to take it."""
 SECRETS = "secrets"
 """The registry's bucket of what is sealed."""
 
@@ -94,8 +97,10 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
 async def _tell(bus: Bus, by: str, reason: str, what: str) -> None:
     """An Event of the Cluster that the host is. What cannot be stored is not told, as of every Event."""
     try:
-        host = await Store(await bus.bucket(subjects.RESOURCES), CLUSTER).find(HOST)
-        recorder = Recorder(await bus.bucket(subjects.EVENTS), "keys")
+        resources = await bus.bucket(subjects.RESOURCES)
+        host = await Store(resources, CLUSTER).find(HOST)
+        publisher = EventPublisher.of(bus, resources, "keys")
+        recorder = Recorder(await bus.bucket(subjects.EVENTS), "keys", publisher=publisher)
     except StatusError as error:
         say(f"this is not among the Events of the host: {error.message}")
         return
@@ -103,7 +108,11 @@ async def _tell(bus: Bus, by: str, reason: str, what: str) -> None:
         return
     recorder.normal(host.document(), reason, f"{by} {what}")
     storing = asyncio.ensure_future(recorder.run())
-    await recorder.flushed()
+    try:
+        async with asyncio.timeout(TOLD_S):
+            await recorder.flushed()
+    except TimeoutError:
+        say("this is not among the events of the host: its bus takes none")
     storing.cancel()
 
 

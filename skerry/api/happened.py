@@ -1,0 +1,33 @@
+"""What is told besides changes of objects: events of the system and of members. Reasons are declared here, and documented from here."""
+
+from __future__ import annotations
+
+SYSTEM, MEMBER = "system", "member"
+"""Kinds of events about no object: of the host, and what a member's agent tells."""
+
+SYSTEM_EVENTS = {
+    "JoinRefused": "somebody asked to join and was refused; the message has the step and why",
+    "AttackRefused": "a request that no client of ours makes was refused: a guarded header, a write that no proxy signed",
+    "SubjectDenied": "the bus denied a subject to a process of the host",
+    "Flooded": "a member, or who joins, sends more than the host reads",
+    "Quarantined": "a member that flooded is left alone for a while",
+    "LimitReached": "a limit of the host was reached; the message says which",
+    "Draining": "a process takes no new requests and finishes what runs",
+    "KeyRotated": "a key of the host was replaced",
+    "Restored": "the store was restored from a backup",
+    "AuditGap": "records of the audit are missing",
+    "AuditAnchor": "the heads of all audit writers, signed: a copy outside shows that nothing was rewritten",
+    "Lost": "events did not fit the queue of a process and are missing",
+}
+"""Reasons of events of the kind `system`, and what each means. The name of one is that of whom or what it is about."""
+MEMBER_EVENTS = {
+    "Started": "an agent of the member started",
+    "Stopping": "an agent of the member stops",
+    "ApiUnreachable": "an agent cannot reach the API server of its cluster",
+    "ApiReachable": "it can again",
+    "RequestRefused": "an agent refused a request: its assertion does not verify, or the ceiling forbids it",
+    "ApplyFailed": "what the host wants on the member could not be applied",
+}
+"""Reasons of events of the kind `member`, which agents tell: the name is the member's."""
+MEMBER_EVENT_BYTES = 1024
+"""What an agent tells in one event has so many bytes at most."""
