@@ -182,7 +182,11 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         clusters = Store(await registry.bucket(subjects.RESOURCES), CLUSTER)
         for name in ("m1", "host"):
             await clusters.create(
-                {"metadata": {"name": name}, "spec": {"role": "member", "connection": {"mode": "agent"}}}
+                {
+                    "metadata": {"name": name},
+                    "spec": {"role": "member", "connection": {"mode": "agent"}},
+                    "status": {"uid": f"uid-{name}"},
+                }
             )
         try:
             yield World(nats_host, proxy, process, stores, clusters)

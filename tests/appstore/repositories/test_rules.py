@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,9 @@ async def test_a_repository_with_a_password_is_read_with_it(
 ) -> None:
     charts.index = index({"nginx": ["1.0.0"]})
     charts.authorization = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
+    await store.clusters.create(
+        {"metadata": {"name": "host"}, "spec": {}, "status": {"uid": "u"}}
+    )  # whose events they are
     await store.create(APP_REPOSITORY, repository(charts))
     await synced(store, reason="Unauthorized")
     answer = await set_credential(store, {"username": "me", "password": SECRET})
@@ -120,9 +124,13 @@ async def test_a_repository_with_a_password_is_read_with_it(
     bus = store.process.bus
     for name in (subjects.RESOURCES, subjects.EVENTS, subjects.APP_STORE):
         bucket = await bus.bucket(name)
-        entries = (await bucket.changes(">", 0)).entries
-        assert entries
+        async with asyncio.timeout(10):
+            while not (entries := (await bucket.changes(">", 0)).entries):
+                await asyncio.sleep(0.02)  # Events come behind what they tell of
         assert all(SECRET.encode() not in (entry.value or b"") for entry in entries)
+    messages = (await (await bus.stream(subjects.EVENT_STREAM)).read()).messages
+    assert messages
+    assert all(SECRET.encode() not in message.data for message in messages)
     assert SECRET not in caplog.text
     after = await store.act(APP_REPOSITORY, "stable", "credential", {}, namespace=POOL, verb="delete")
     assert after["status"]["credential"] == {"present": False}
