@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from services.tenancy import people
-from skerry.access.holdings import usable_group
+from skerry.access.holdings import HOST_ROLES, usable_group
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
 from skerry.admission.selections import LABEL_RULE, selection_problems
@@ -132,14 +132,19 @@ def _namespaces(names: list[str]) -> list[FieldError]:
 
 
 def _on_host(spec: Document) -> list[FieldError]:
-    names, narrow = at("clusters.names")(spec) or (), spec.get("namespaces")
-    if HOST in names and narrow:
-        return [
-            forbidden(
-                "spec.namespaces", f"may not be set where {HOST} is among the clusters: rights there are for all of it"
-            )
-        ]
-    return []
+    if HOST not in (at("clusters.names")(spec) or ()):
+        return []
+    errors, role = [], spec.get("role", HOST_ROLES[0])
+    if spec.get("namespaces"):
+        why = f"may not be set where {HOST} is among the clusters: rights there are for all of it"
+        errors.append(forbidden("spec.namespaces", why))
+    if role not in HOST_ROLES:
+        why = (
+            f"may not be {role} where {HOST} is among the clusters, but {' or '.join(HOST_ROLES)}: whoever may edit in the cluster "
+            "that the host runs in has the keys of all members"
+        )
+        errors.append(forbidden("spec.role", why))
+    return errors
 
 
 def _expires(text: str | None, now: datetime | None) -> list[FieldError]:

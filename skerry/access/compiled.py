@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import UnsetType
 
-from skerry.access.holdings import Basis, Holding, Scope, keys_of, of_grant, of_workspace, role_scope
+from skerry.access.holdings import Basis, Holding, Scope, keys_of, of_grant, of_workspace, on_host, role_scope
 from skerry.access.members import Members
 from skerry.access.selection import Test, selects
 from skerry.api.decode import decoder
@@ -288,7 +288,7 @@ class Access:
                     for each in held.selecting
                     if each.expires > now and cluster in selected[each.selector].clusters
                 ]
-        return Reach(built_in, tuple(holdings))
+        return Reach(built_in, tuple(holdings if cluster != HOST else map(on_host, holdings)))
 
     def clusters(self, caller: Caller, now: float) -> Iterator[str]:
         """The clusters on which `caller` has anything, the host among them, each once."""

@@ -22,6 +22,9 @@ from skerry.api.times import seconds
 
 OWNED = "Ready"
 """State of a namespace that is its workspace's own."""
+HOST_ROLES = (ROLES[0], ROLES[-1])
+"""On the host, and in the cluster that it runs in. Whoever edits there has the keys of all members: they are Secrets, and a pod may run
+as any account of its namespace and mount what its node has."""
 _RESERVED_GROUPS = (*ROLES, "namespaces")
 
 
@@ -139,6 +142,15 @@ def scopes_of(grant: AccessGrant) -> Iterator[Scope]:
                 yield role_scope(spec.role, namespace)
         else:
             yield from (group_scope(group, namespace) for group in dict.fromkeys(spec.groups) if usable_group(group))
+
+
+def on_host(holding: Holding) -> Holding:
+    """What it gives there: a role that the host does not have reads."""
+    view = role_scope(HOST_ROLES[0])
+    scopes = tuple(
+        dict.fromkeys(view if each.role and each.role not in HOST_ROLES else each for each in holding.scopes)
+    )
+    return holding if scopes == holding.scopes else msgspec.structs.replace(holding, scopes=scopes)
 
 
 def ends_of(grant: AccessGrant) -> float:

@@ -86,6 +86,20 @@ def test_the_host_leaves_verbs_on_members_to_the_members_own_rbac() -> None:
     assert allowed(Caller(user="v", groups=("skerry:view",)), MemberRequest("m1", "delete", "pods"))
 
 
+@pytest.mark.parametrize(
+    ("role", "group"), [("edit", "skerry:view"), ("admin", "skerry:view"), ("cluster-admin", "skerry:cluster-admin")]
+)
+@pytest.mark.parametrize("namespace", ["", "shop", "skerry-system"])
+def test_nobody_edits_in_the_hosts_own_cluster_but_its_administrators(role: str, group: str, namespace: str) -> None:
+    """The keys of all members are Secrets there."""
+    both = access(grant(role=role, clusters={"names": ["host", "m1"]}))
+    alice = Caller(user="alice")
+    for cluster, groups in (("host", (group,)), ("m1", (f"skerry:{role}",))):
+        answer = decide(alice, MemberRequest(cluster, "get", "secrets", namespace=namespace), both, 0.0)
+        assert isinstance(answer, Allowed)
+        assert answer.groups == groups
+
+
 def test_a_member_out_of_reach_is_the_same_404_as_one_that_does_not_exist() -> None:
     for name in ("m2", "host", "unknown"):
         decision = decide(TENANT, MemberRequest(name, "get", "pods"), GRANTED, 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from skerry.access.holdings import Holding, Scope, key_of, keys_of, of_grant, of_workspace
+from skerry.access.holdings import Holding, Scope, key_of, keys_of, of_grant, of_workspace, on_host
 from skerry.api.grants import Subject
 from skerry.api.messages import Caller
 from tests.access.grants import grant, workspace
@@ -59,6 +59,19 @@ def test_a_group_that_bindings_of_skerry_are_for_is_given_by_no_grant(group: str
 )
 def test_what_is_not_understood_gives_nothing(spec: dict[str, Any]) -> None:
     assert of_grant(grant(**spec)) is None
+
+
+@pytest.mark.parametrize(
+    ("role", "there"), [("view", "view"), ("edit", "view"), ("admin", "view"), ("cluster-admin", "cluster-admin")]
+)
+def test_on_the_host_there_are_two_roles_and_all_others_read(role: str, there: str) -> None:
+    holding = held(role=role, clusters={"names": ["host", "m1"]})
+    assert on_host(holding).scopes == (Scope(f"skerry:{there}", "", there),)
+
+
+def test_on_the_host_members_own_groups_are_what_they_are_elsewhere() -> None:
+    holding = held(role=None, groups=["edit-x", "auditor"])
+    assert on_host(holding) is holding
 
 
 def test_a_grant_that_is_being_deleted_gives_nothing() -> None:

@@ -149,6 +149,10 @@ class HostPods:
         variables.pop("SKERRY_HELM", None)
         if variables.get("SKERRY_TOKEN_REVIEW") == "1":
             variables["SKERRY_TOKEN_REVIEW_KUBECONFIG"] = str(self.account(workload))
+        if variables.get("SKERRY_MANAGE_HOST") == "1" or (
+            workload == "skerry-tower" and pod["automountServiceAccountToken"]
+        ):
+            variables["SKERRY_HOST_KUBECONFIG"] = str(self.account(workload))
         if renewal := variables.get("SKERRY_RENEW"):
             words = [PROGRAMS.get(each, self._here(each, root)) for each in renewal.split(",")]
             variables["SKERRY_RENEW"] = ",".join([*words, "--kubeconfig", str(self.account(workload))])

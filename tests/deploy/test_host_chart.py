@@ -36,8 +36,8 @@ MATRIX: dict[str, dict[str, Any]] = {
     "available": {"tower": {"replicas": 2}, "bus": {"replicas": 3}, "controllerManager": {"replicas": 3}},
     "external": {"bus": {"mode": "external", "external": {"servers": ["tls://n1:4222", "tls://n2:4222"], "caSecret": "bus-ca"}}, "keys": {"existingSecret": "mine"}},
     "external-own": {"bus": {"mode": "external", "replicas": 3, "addresses": ["n.example"], "external": {"servers": ["tls://n1:4222"]}}},
-    "apart": {"standalone": ["registry", "tenancy"], "manageHost": True},
-    "apart-store": {"standalone": ["appstore"], "tokenReview": False},
+    "apart": {"standalone": ["registry", "tenancy"]},
+    "apart-store": {"standalone": ["appstore"], "tokenReview": False, "manageHost": False},
     "tls": {"tower": {"tls": {"existingSecret": "front"}, "clientCASecret": "people", "ingress": {"enabled": True, "className": "nginx", "hosts": ["host.example"], "tlsSecret": "front", "annotations": {"a": "b"}}}},
     "issuer": {"addresses": ["host.example:443", "192.0.2.1", "[2001:db8::1]:443"], "tower": {"tls": {"issuerRef": {"name": "le", "kind": "ClusterIssuer"}}, "gateway": {"enabled": True, "parentRefs": [{"name": "edge"}], "hostnames": ["host.example"]}}},
     "image": {"image": {"registry": "r.example:5000/x", "digest": "sha256:ab"}, "imagePullSecrets": [{"name": "pull"}], "bus": {"image": "r.example:5000/nats:2.15.1"}},
@@ -181,8 +181,8 @@ def test_a_pod_may_nothing_that_it_does_not_need(helm: Path, values: str, tmp_pa
         assert all(each["securityContext"] == locked for each in (*pod["containers"], *pod.get("initContainers", ())))
         assert objects["ServiceAccount", pod["serviceAccountName"]]["automountServiceAccountToken"] is False
         asks = {"skerry-controller-manager"}
-        if values == "apart":
-            asks |= {"skerry-registry", "skerry-tenancy", "skerry-tower"}
+        asks |= {"skerry-tower"} if MATRIX[values].get("manageHost", True) else set()
+        asks |= {"skerry-registry", "skerry-tenancy"} if values == "apart" else set()
         assert pod["automountServiceAccountToken"] is (name in asks)
         assert not [each for each in json.dumps(pod).split() if "subPath" in each]
     assert (("NetworkPolicy", "skerry-tower") in objects) == (values != "bare")
@@ -230,14 +230,12 @@ def test_cluster_wide_rights_have_one_holder_each(helm: Path, tmp_path: Path) ->
             name: each["subjects"][0]["name"] for (kind, name), each in objects.items() if kind == "ClusterRoleBinding"
         }
 
-    assert holders({}) == {
-        "skerry:host": "skerry-controller-manager",
-        "skerry:token-review": "skerry-controller-manager",
-    }
-    assert holders({"tokenReview": False}) == {"skerry:host": "skerry-controller-manager"}
-    managed = holders(MATRIX["apart"])
     groups = {f"skerry:{role}": f"skerry:{role}" for role in ("view", "edit", "admin", "cluster-admin")}
-    assert managed == {
+    host = {"skerry:host": "skerry-controller-manager"}
+    managed = {"skerry:host-cluster": "skerry-controller-manager", "skerry:host-requests": "skerry-tower", **groups}
+    assert holders({}) == {**host, **managed, "skerry:token-review": "skerry-controller-manager"}
+    assert holders({"tokenReview": False, "manageHost": False}) == host
+    assert holders(MATRIX["apart"]) == {
         "skerry:host": "skerry-controller-manager", "skerry:token-review": "skerry-tenancy",
         "skerry:host-cluster": "skerry-registry", "skerry:host-requests": "skerry-tower", **groups,
     }  # fmt: skip

@@ -114,12 +114,12 @@ def test_nobody_gets_the_hosts_own_account(host: Host) -> None:
     """It may impersonate anybody: whoever could use it would be everybody."""
     host.kubeconfig("host")
     dora = host.credential("dora")
-    grant(host, "dora", "dora", clusters={"names": ["host"]}, role="edit")
+    grant(host, "dora", "dora", clusters={"names": ["host"]}, role="view")
     host.kubectl(None, "wait", "accessgrant/dora", "--for=condition=Enforced", "--timeout=30s")
     for other in ("system:admin", f"system:serviceaccount:skerry-system:{CONTROLLER}", "skerry:admin"):
         assert "may not impersonate others" in run(host, dora, "auth", "whoami", "--as", other)[1]
     whoami = json.loads(host.kubectl("host", "auth", "whoami", "-o", "json", kubeconfig=dora))["status"]["userInfo"]
-    assert (whoami["username"], whoami["groups"]) == ("skerry:dora", ["skerry:edit", "system:authenticated"])
+    assert (whoami["username"], whoami["groups"]) == ("skerry:dora", ["skerry:view", "system:authenticated"])
     for verb in ("impersonate", "create"):
         what = "users" if verb == "impersonate" else "clusterrolebindings"
         assert run(host, dora, "auth", "can-i", verb, what)[1].startswith("no")

@@ -92,6 +92,8 @@ def test_grants_that_are_taken(spec: Document) -> None:
         ({"subjects": [{"kind": "Group", "name": "SKERRY:x"}]}, "spec.subjects[0].name", "nobody's"),
         ({"namespaces": ["A"]}, "spec.namespaces[0]", "DNS label"),
         ({"namespaces": ["a"], "clusters": {"names": ["m1", "host"]}}, "spec.namespaces", "rights there are for all of it"),
+        ({"role": "edit", "clusters": {"names": ["m1", "host"]}}, "spec.role", "but view or cluster-admin"),
+        ({"role": "admin", "clusters": {"names": ["host"]}}, "spec.role", "has the keys of all members"),
         ({"expires": "tomorrow"}, "spec.expires", "RFC 3339"),
         ({"expires": "2026-01-02T00:00:00"}, "spec.expires", "with a zone"),
         ({"expires": "2025-01-01T00:00:00Z"}, "spec.expires", "in the future"),
