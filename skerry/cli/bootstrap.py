@@ -228,14 +228,20 @@ def _allowed(rights: Mapping[str, Any]) -> list[set[str]]:
     return [set((rights.get(way) or {}).get("allow", ())) for way in ("pub", "sub")]
 
 
-def renew_admin(host: Path, name: str, api: str) -> bool:
-    """Make the administrator's token anew after two thirds of its life, and its kubeconfig true; returns if made."""
+def renew_admin(host: Path, name: str, api: str, tls_name: str = "") -> bool:
+    """Make the administrator's token anew after two thirds of its life, and its kubeconfig true; returns if made. `api` is the front
+    door's URL, `tls_name` what to ask for in TLS there, if that is another name."""
     path = host / "admin.token"
     due = not path.exists() or time.time() - path.stat().st_mtime > ADMIN_LIFE_S * 2 / 3
     if due:
         write_private(path, f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}\n".encode())
     config = kubeconfig.build(
-        name, [], server=api, ca=(host / "pki" / "ca.crt").read_bytes(), token=path.read_text().strip()
+        name,
+        [],
+        server=api,
+        ca=(host / "pki" / "ca.crt").read_bytes(),
+        token=path.read_text().strip(),
+        tls_name=tls_name,
     )
     write_private(host / "admin.kubeconfig", kubeconfig.text(config).encode())
     return due

@@ -242,18 +242,22 @@ def build(
     token: str = "",
     uid: str = "",
     user: tuple[str, Config] | None = None,
+    tls_name: str = "",
 ) -> Config:
     """A kubeconfig with context `<prefix>` for the host API and `<prefix>-<member>` for each member.
 
     Its one user is `<prefix>` with the token, or `user`, by name and content.
 
-    With the host's `uid` members are named in TLS (docs/adr/0016), without it by path.
+    With the host's `uid` members are named in TLS (docs/adr/0016), without it by path. `tls_name` is what to ask the host for in TLS,
+    if that is another name than the server's.
     """
     trust = {"certificate-authority-data": base64.b64encode(ca).decode()}
+    if tls_name:
+        trust["tls-server-name"] = tls_name
     clusters = {prefix: {"server": server, **trust}}
     for member in members:
         if uid:
-            clusters[f"{prefix}-{member}"] = {"server": server, "tls-server-name": server_name(member, uid), **trust}
+            clusters[f"{prefix}-{member}"] = {"server": server, **trust, "tls-server-name": server_name(member, uid)}
         else:
             clusters[f"{prefix}-{member}"] = {"server": f"{server}/clusters/{member}", **trust}
     user_name, content = user or (prefix, {"token": token})

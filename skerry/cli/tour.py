@@ -35,7 +35,9 @@ def show(root: Path, api: Api, names: list[str]) -> None:
     who = api.context
     config = root / "demo" / "kubeconfig"
     uid = named_by(api, clusters(api))
-    document = kubeconfig.build(who.prefix, names, server=who.server, ca=who.ca, token=who.token, uid=uid)
+    document = kubeconfig.build(
+        who.prefix, names, server=who.server, ca=who.ca, token=who.token, uid=uid, tls_name=who.server_name
+    )
     document["users"].append({"name": VIEWER, "user": {"token": _viewer(api)}})
     write_private(config, kubeconfig.text(document).encode())
     tool = _TourKubectl(kubectl(), config, who.prefix)

@@ -41,6 +41,15 @@ def test_by_path_a_member_lies_below_the_host() -> None:
     assert not any("tls-server-name" in entry["cluster"] for entry in BY_PATH["clusters"])
 
 
+@pytest.mark.parametrize("uid", ["", UID])
+def test_a_host_may_be_asked_for_another_name_than_its_address_has(tmp_path: Path, uid: str) -> None:
+    document = kubeconfig.build("s", ["m1"], server="https://h", ca=CA, token="t", uid=uid, tls_name="skerry.ns.svc")
+    host, member = (entry["cluster"]["tls-server-name"] for entry in document["clusters"])
+    assert (host, member) == ("skerry.ns.svc", f"m1.clusters.{UID}" if uid else "skerry.ns.svc")
+    context = kubeconfig.context([_file(tmp_path / "c", document)], "s")
+    assert (context.server, context.server_name) == ("https://h", "skerry.ns.svc")
+
+
 def test_it_is_printed_as_json() -> None:
     assert json.loads(kubeconfig.text(OURS)) == OURS
 

@@ -44,6 +44,14 @@ def bootstrap(
         list[str] | None,
         typer.Option(metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore."),
     ] = None,
+    foreign_certificate: Annotated[
+        bool,
+        typer.Option(
+            "--foreign-certificate",
+            help="The front door shows a certificate of another authority under its addresses: the administrator's kubeconfig asks for "
+            "a name that has the host's own.",
+        ),
+    ] = False,
     keys_secret: Annotated[
         str, typer.Option(metavar="NAME", help="Use the keys in this Secret, which somebody else made.")
     ] = "",
@@ -73,6 +81,7 @@ def bootstrap(
         addresses=tuple(address or ()),
         bus_addresses=tuple(bus_address or ()),
         standalone=tuple(standalone or ()),
+        foreign_certificate=foreign_certificate,
     )
     done = asyncio.run(_run(names, bus, keys_secret, kubeconfig, context))
     if into is not None:

@@ -336,7 +336,9 @@ def _config(
     uid = "" if by_path else named_by(api, items)
     if known and not uid and not by_path:
         say(f"members are named by path: {who.server} does not answer to their names in TLS")
-    config = files.build(prefix, names or known, server=who.server, ca=who.ca, user=user, uid=uid)
+    config = files.build(
+        prefix, names or known, server=who.server, ca=who.ca, user=user, uid=uid, tls_name=who.server_name
+    )
     return {**config, "current-context": f"{prefix}-{names[0]}"} if len(names) == 1 else config
 
 

@@ -65,6 +65,8 @@ class HostNames:
     bus_addresses: tuple[str, ...] = ()
     """Of the bus from outside, the same."""
     standalone: tuple[str, ...] = ()
+    foreign_certificate: bool = False
+    """The front door shows a certificate of another authority under its addresses."""
 
     def inside(self, service: str) -> tuple[str, ...]:
         """All names of a service in the cluster."""
@@ -82,6 +84,12 @@ class HostNames:
     def front_door(self) -> str:
         """Base URL of the front door."""
         return f"https://{_written(self.addresses[0]) if self.addresses else f'skerry.{self.namespace}.svc'}"
+
+    @property
+    def tls_name(self) -> str:
+        """What clients that trust the host's own authority ask the front door for in TLS; empty: its address. Names inside the cluster
+        always have the host's own certificate."""
+        return f"skerry.{self.namespace}.svc" if self.foreign_certificate else ""
 
     @property
     def bus(self) -> str:
@@ -207,7 +215,11 @@ def _admin(had: Files, names: HostNames, ca: bytes) -> Files:
         if had.get("token") and issued.isdecimal():
             keys.lay({token.name: had["token"]}, host)
             os.utime(token, (int(issued), int(issued)))
-        issued = str(int(time.time())) if bootstrap.renew_admin(host, names.name, names.front_door) else issued
+        issued = (
+            str(int(time.time()))
+            if bootstrap.renew_admin(host, names.name, names.front_door, names.tls_name)
+            else issued
+        )
         return {
             "token": token.read_bytes(),
             "kubeconfig": (host / "admin.kubeconfig").read_bytes(),

@@ -120,6 +120,16 @@ def test_the_administrator_s_kubeconfig_names_the_preferred_address(tmp_path: Pa
         assert config["clusters"][0]["cluster"]["server"] == server
 
 
+def test_where_the_address_has_a_certificate_of_others_the_administrator_asks_for_a_name_of_the_hosts_own(
+    tmp_path: Path,
+) -> None:
+    names = HostNames(name="isle", namespace="ns", addresses=("host.example",), foreign_certificate=True)
+    made = derivations(KEYS, tmp_path, names)
+    cluster = json.loads(made["skerry-admin"]({})["kubeconfig"])["clusters"][0]["cluster"]
+    assert (cluster["server"], cluster["tls-server-name"]) == ("https://host.example", "skerry.ns.svc")
+    assert cluster["tls-server-name"] in names_of(made["skerry-tower"]({})["tls.crt"])
+
+
 def test_ports_of_addresses_are_in_no_certificate(tmp_path: Path) -> None:
     files = derived("skerry-tower", tmp_path, None, "host.example:8443", "[2001:db8::1]:443", "2001:db8::2")
     assert {"host.example", "2001:db8::1", "2001:db8::2"} <= names_of(files["tls.crt"])

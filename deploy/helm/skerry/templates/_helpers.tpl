@@ -67,6 +67,7 @@ tls://skerry-bus.{{ .Release.Namespace }}.svc:4222
 {{- range .Values.bus.addresses }}{{ $words = concat $words (list "--bus-address" .) }}{{ end -}}
 {{- range .Values.standalone }}{{ $words = concat $words (list "--standalone" .) }}{{ end -}}
 {{- with .Values.keys.existingSecret }}{{ $words = concat $words (list "--keys-secret" .) }}{{ end -}}
+{{- if include "host.tls" . }}{{ $words = append $words "--foreign-certificate" }}{{ end -}}
 {{- if eq .Values.bus.mode "internal" -}}
 {{- $words = concat $words (list "--bus" (include "host.bus" .)) -}}
 {{- else if not .Values.bus.addresses -}}
