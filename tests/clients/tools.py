@@ -139,6 +139,7 @@ PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
     "coredns": Built("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns"),
     "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
     "nats": Built("nats", "github.com/nats-io/natscli/nats", "github.com/nats-io/natscli", says="main.version"),
+    "kube-score": Built("kubescore", "github.com/zegl/kube-score/cmd/kube-score", "github.com/zegl/kube-score"),
     "docker-registry": DebianPackage("docker-registry", "2.8", "usr/bin/docker-registry"),
 }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -23,17 +22,18 @@ from skerry import __version__
 from tests.deploy import docker as dockers
 from tests.deploy.agentchart import CHART as AGENT_CHART
 from tests.deploy.agentchart import NAMESPACE
-from tests.deploy.hostchart import CHART, RELEASE
+from tests.deploy.hostchart import RELEASE
+from tests.deploy.nodehost import BUS_PORT, DATA_MIB, DOOR_PORT, NodeHost, load
 from tests.deploy.test_images import DOCKERFILE
-from tests.e2e.federation import SKERRY, eventually
-from tests.kube import packages, services
+from tests.e2e.federation import eventually
+from tests.kube import services
 from tests.kube.forwarding import Forwarder
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.soak, pytest.mark.timeout(1800)]
 
-DOOR_PORT, BUS_PORT = 30443, 30422
-DATA_MIB = 512
+MUNICH = "munich"
+AGENT_PODS = "app.kubernetes.io/name=skerry-agent"
 LOOPS = """
 import http.client, json, ssl, sys, time
 address, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -73,107 +73,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield directory / "images.tar"
 
 
-def load(member: Member, archive: Path) -> None:
-    """Give the images to the node of a member."""
-    socket = next(path.parent / "containerd.sock" for path in member.logs if (path.parent / "containerd.sock").exists())
-    ctr = [
-        packages.required("ctr"),
-        "--address",
-        str(socket),
-        "--namespace",
-        "k8s.io",
-        "images",
-        "import",
-        str(archive),
-    ]
-    done = subprocess.run(ctr, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-class NodeHost:
-    """The release on a node, and how a user reaches it: from inside the member's network."""
-
-    def __init__(self, binary: Path, member: Member, directory: Path) -> None:
-        self.binary, self.member, self.directory = binary, member, directory
-        self.admin = directory / "admin"
-        self.values: dict[str, Any] = {
-            "manageHost": True,
-            "tower": {"service": {"type": "NodePort", "nodePort": DOOR_PORT}, "graceSeconds": 20},
-            "bus": {
-                "service": {"type": "NodePort", "nodePort": BUS_PORT},
-                "persistence": {"size": f"{DATA_MIB}Mi", "storageClass": "here"},
-            },
-        }
-
-    def helm(self, *words: str) -> str:
-        """Run helm where the member is."""
-        return self.ok([str(self.binary), *words, "-n", NAMESPACE, "--kubeconfig", str(self.member.kubeconfig)], 300)
-
-    def release(self, verb: str, *options: str, **values: Any) -> str:
-        """Install or upgrade."""
-        file = self.directory / "values.json"
-        file.write_text(json.dumps({**self.values, **values}))
-        return self.helm(verb, RELEASE, str(CHART), "-f", str(file), *options)
-
-    def ok(self, command: list[str], timeout_s: float = 60.0, stdin: bytes | None = None) -> str:
-        """Run where the member is; a failure fails the test with what it said and what the pods say."""
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(self.member.kubeconfig),
-            "SKERRY_STATE": str(self.directory / "none"),
-        }
-        done = self.member.run_inside(command, timeout_s=timeout_s, env=environment, stdin=stdin)
-        assert done.returncode == 0, f"{command}: {done.stderr.decode()}\n{self.described()}"
-        return done.stdout.decode()
-
-    def skerry(self, *words: str) -> str:
-        """The command line as the administrator."""
-        return self.ok([SKERRY, *words, "--kubeconfig", str(self.admin)])
-
-    def kubectl(self, *words: str, stdin: bytes | None = None) -> str:
-        """kubectl through the front door, on the host's own cluster."""
-        command = self.member.kubectl_command("--context", "skerry-host", *words)
-        command[command.index("--kubeconfig") + 1] = str(self.admin)
-        return self.ok(command, stdin=stdin)
-
-    def state(self, name: str) -> str:
-        """Status of condition Ready of a member; empty as long as there is none."""
-        items = json.loads(self.skerry("cluster", "list", "-o", "json"))["items"]
-        conditions = [
-            each for item in items if item["metadata"]["name"] == name for each in item["status"]["conditions"]
-        ]
-        return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
-
-    def kept(self) -> set[str]:
-        """What there is of the host in its namespace."""
-        kinds = (
-            "deployments,statefulsets,services,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,"
-            "secrets,persistentvolumeclaims,pods"
-        )
-        words = ("get", kinds, "-n", NAMESPACE, "-l", "skerry.dev/installed=host", "-o", "name")
-        return set(self.member.kubectl(*words).decode().split())
-
-    def fetch(self) -> str:
-        """The administrator's kubeconfig, as users fetch it."""
-        place = f"{self.member.name}/{NAMESPACE}"
-        self.ok([SKERRY, "kubeconfig", "--from", place, "--output", str(self.admin)])
-        return self.admin.read_text()
-
-    def described(self) -> str:
-        """What the pods are and logged, for people."""
-        lines = [
-            self.member.run_inside(self.member.kubectl_command(*words, "-n", NAMESPACE)).stdout.decode()[-4000:]
-            for words in (
-                ["get", "pods,pvc,svc", "-o", "wide"],
-                ["get", "events", "--sort-by=.lastTimestamp"],
-                ["logs", "deployment/skerry-controller-manager", "--all-containers", "--tail=15"],
-                ["logs", "deployment/skerry-tower", "--tail=10"],
-                ["logs", "statefulset/skerry-nats", "--all-containers", "--tail=10"],
-            )
-        ]
-        return "\n".join(lines)
-
-
 @pytest.fixture(scope="module")
 def node(
     member_one: Member, archive: Path, helms: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
@@ -208,6 +107,21 @@ def told(line: str) -> None:
     print(f"  | {line}", flush=True)
 
 
+def everything(node: NodeHost, context: str, member: Member) -> None:
+    """get, apply, watch, logs, exec and cp, there."""
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "by-door"}, "data": {"a": "b"}}
+    node.kubectl(context, "apply", "-f", "-", stdin=json.dumps(manifest).encode())
+    watched = node.kubectl(context, "get", "configmap", "by-door", "-w", "--request-timeout=3s", "-o", "name")
+    assert "configmap/by-door" in watched
+    node.kubectl(context, "delete", "configmap", "by-door")
+    file = node.directory / f"{context}.txt"
+    file.write_text(context)
+    with member.busybox("shell", "echo said; " + "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"):
+        assert node.kubectl(context, "logs", "shell") == "said\n"
+        node.kubectl(context, "cp", str(file), "shell:/tmp/copied")
+        assert node.kubectl(context, "exec", "shell", "--", "cat", "/tmp/copied") == context
+
+
 def test_installed_it_is_ready(node: NodeHost) -> None:
     address = node.member.netns.address if node.member.netns else ""
     node.values["addresses"] = [f"{address}:{DOOR_PORT}"]
@@ -223,16 +137,9 @@ def test_installed_it_is_ready(node: NodeHost) -> None:
 
 def test_the_administrator_works_through_the_service(node: NodeHost) -> None:
     eventually(lambda: "skerry-host" in node.fetch(), "the host's own cluster is there", 60)
-    assert "skerry-tower" in node.kubectl("get", "pods", "-n", NAMESPACE)
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "by-door"}, "data": {"a": "b"}}
-    node.kubectl("apply", "-f", "-", stdin=json.dumps(manifest).encode())
-    watched = node.kubectl("get", "configmap", "by-door", "-w", "--request-timeout=3s", "-o", "name")
-    assert "configmap/by-door" in watched
-    with node.member.busybox("shell", "echo said; " + "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"):
-        assert node.kubectl("logs", "shell") == "said\n"
-        assert node.kubectl("exec", "shell", "--", "cat", "/etc/passwd").startswith("root:")
-    node.kubectl("delete", "configmap", "by-door")
-    told("get, apply, watch, logs, exec through the front door")
+    assert "skerry-tower" in node.kubectl("skerry-host", "get", "pods", "-n", NAMESPACE)
+    everything(node, "skerry-host", node.member)
+    told("get, apply, watch, logs, exec, cp through the front door")
 
 
 def test_a_rolling_restart_of_towers_loses_no_new_connection(node: NodeHost) -> None:
@@ -250,39 +157,104 @@ def test_a_rolling_restart_of_towers_loses_no_new_connection(node: NodeHost) -> 
     assert failed == []
 
 
-def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, member_two: Member, archive: Path) -> None:
+class NodeAgent:
+    """The agent's release on another node."""
+
+    def __init__(self, node: NodeHost, member: Member) -> None:
+        self.node, self.member = node, member
+
+    def release(self, verb: str, *options: str) -> None:
+        """Install or upgrade, and wait."""
+        where = ("-n", NAMESPACE, "--kubeconfig", str(self.member.kubeconfig))
+        command = [str(self.node.binary), verb, "skerry-agent", str(AGENT_CHART), *where, *options]
+        done = self.member.run_inside([*command, "--wait", "--timeout", "120s"], timeout_s=150)
+        assert done.returncode == 0, f"{done.stderr.decode()}\n{self.described()}"
+
+    def identity(self) -> tuple[str, str]:
+        """Its seed, and the UID of its Cluster object."""
+        seed = ("get", "secret", "skerry-agent-state", "-n", NAMESPACE, "-o", "jsonpath={.data.seed}")
+        return self.member.kubectl(*seed).decode(), str(self.node.cluster(MUNICH)["metadata"]["uid"])
+
+    def rolled_out(self) -> None:
+        """Return when all pods are ready, and Cluster munich is."""
+        words = ("rollout", "status", "deployment/skerry-agent", "-n", NAMESPACE, "--timeout=120s")
+        self.member.kubectl(*words, timeout_s=130)
+        eventually(lambda: self.node.ready(MUNICH).get("status") == "True", "munich is ready", 60)
+
+    def described(self) -> str:
+        """What the pods logged, for people."""
+        words = ("logs", "deployment/skerry-agent", "-n", NAMESPACE, "--tail=15")
+        return self.member.run_inside(self.member.kubectl_command(*words)).stdout.decode()
+
+
+@pytest.fixture(scope="module")
+def agent(node: NodeHost, member_two: Member, archive: Path) -> Iterator[NodeAgent]:
+    """Not installed yet; its network has a way to the bus, and no other."""
     load(member_two, archive)
     assert node.member.netns is not None
-    node.release(
-        "upgrade", "--wait", "--timeout", "120s",
-        bus={**node.values["bus"], "addresses": [f"{member_two.host_address}:{BUS_PORT}"]},
-    )  # fmt: skip
-    node.fetch()
-    token = node.directory / "token"
-    token.write_text(node.skerry("token", "create", "munich"))
+    directory = node.directory / MUNICH
+    directory.mkdir()
     enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
     with (
         Forwarder(member_two.host_address, BUS_PORT, node.member.netns, node.member.netns.address, BUS_PORT),
-        services.running(member_two, node.directory),
+        services.running(member_two, directory),
     ):
         member_two.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": enforce}})
-        begun = time.monotonic()
-        install = [
-            str(node.binary),
-            "install",
-            "skerry-agent",
-            str(AGENT_CHART),
-            "-n",
-            NAMESPACE,
-            "--kubeconfig",
-            str(member_two.kubeconfig),
-        ]
-        done = member_two.run_inside(
-            [*install, "--set-file", f"token={token}", "--wait", "--timeout", "120s"], timeout_s=150
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        eventually(lambda: node.state("munich") == "True", "munich is ready", 60)
-        told(f"an agent by its chart is Ready: {time.monotonic() - begun:.1f} s")
+        yield NodeAgent(node, member_two)
+        member_two.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, agent: NodeAgent) -> None:
+    node.release(
+        "upgrade", "--wait", "--timeout", "120s",
+        bus={**node.values["bus"], "addresses": [f"{agent.member.host_address}:{BUS_PORT}"]},
+    )  # fmt: skip
+    node.fetch()
+    token = node.directory / "token"
+    token.write_text(node.skerry("token", "create", MUNICH))
+    begun = time.monotonic()
+    agent.release("install", "--set-file", f"token={token}")
+    agent.rolled_out()
+    told(f"an agent by its chart is Ready: {time.monotonic() - begun:.1f} s")
+    node.fetch()
+    everything(node, "skerry-munich", agent.member)
+    told("get, apply, watch, logs, exec, cp through the agent")
+
+
+def test_pods_of_an_agent_that_are_deleted_ten_times_are_one_member(node: NodeHost, agent: NodeAgent) -> None:
+    before = agent.identity()
+    for _ in range(10):
+        agent.member.kubectl("delete", "pod", "-n", NAMESPACE, "-l", AGENT_PODS, "--wait=true")
+        agent.rolled_out()
+    assert agent.identity() == before
+    told("ten deletions of the agent's pod: the same identity, no new token")
+
+
+def test_replicas_of_an_agent_are_replaced_and_the_member_is_ready_all_the_time(
+    node: NodeHost, agent: NodeAgent
+) -> None:
+    agent.release("upgrade", "--reuse-values", "--set", "replicas=2")
+    agent.rolled_out()
+    eventually(lambda: node.cluster(MUNICH)["status"]["agent"]["replicas"] == 2, "both are heard", 60)
+    before, since = agent.identity(), node.ready(MUNICH)["lastTransitionTime"]
+    agent.member.kubectl("rollout", "restart", "deployment/skerry-agent", "-n", NAMESPACE)
+    agent.rolled_out()
+    eventually(lambda: node.cluster(MUNICH)["status"]["agent"]["replicas"] == 2, "two are left", 90)
+    assert (agent.identity(), node.ready(MUNICH)["lastTransitionTime"]) == (before, since)
+    told("a rolling restart of two replicas: Ready all the time")
+
+
+def test_a_node_is_drained_of_its_agent_which_comes_back_with_it(node: NodeHost, agent: NodeAgent) -> None:
+    agent.release("upgrade", "--reuse-values", "--set", "replicas=1")
+    agent.rolled_out()
+    before, name = agent.identity(), str(agent.member.node)
+    begun = time.monotonic()
+    drain = ("drain", name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+    agent.member.kubectl(*drain, timeout_s=130)
+    told(f"kubectl drain of the agent's node: {time.monotonic() - begun:.1f} s")
+    agent.member.kubectl("uncordon", name)
+    agent.rolled_out()
+    assert agent.identity() == before
 
 
 def test_upgraded_rolled_back_and_uninstalled(node: NodeHost) -> None:
