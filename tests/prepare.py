@@ -28,7 +28,7 @@ def main() -> int:
         provider = choose(say)
         say(f"kube tier: {provider.description}")
         provider.close()
-        tools.obtain(tools.PROGRAMS, say)
+        tools.obtain([name for name in tools.PROGRAMS if name not in tools.LONG], say)
         program.obtain(say)
     except (PackagesMissing, Unavailable, tools.Unavailable) as error:
         say(f"some tiers will be skipped: {error}")

@@ -139,9 +139,13 @@ PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
     "coredns": Built("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns"),
     "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
     "nats": Built("nats", "github.com/nats-io/natscli/nats", "github.com/nats-io/natscli", says="main.version"),
+    "gitops": Built("gitops", ".", "github.com/fluxcd/pkg/ssa"),
     "kube-score": Built("kubescore", "github.com/zegl/kube-score/cmd/kube-score", "github.com/zegl/kube-score"),
     "docker-registry": DebianPackage("docker-registry", "2.8", "usr/bin/docker-registry"),
 }
+
+LONG = ("gitops",)
+"""Those that take minutes, and that only `make soak` asks for."""
 
 
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 import yaml
 
 from skerry.cli.incluster.selftest import client, probe
-from skerry.identity import jointoken
-from tests.deploy.agentchart import NAMESPACE, helm, make_namespace
+from skerry.identity import jointoken, x509
+from tests.deploy.agentchart import NAMESPACE, ROOT, helm, make_namespace
 from tests.deploy.hostchart import CHART, RELEASE, manifest
 from tests.deploy.hostpods import HostPods
 from tests.deploy.test_host_chart import MATRIX
@@ -77,14 +78,25 @@ def pods(binary: Path, plain_cluster: Member, tmp_path: Path) -> Iterator[HostPo
     made.close()
     helm(binary, "uninstall", RELEASE, "-n", NAMESPACE, "--kubeconfig", str(plain_cluster.kubeconfig))
     plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+    plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
 
 def left(member: Member) -> set[str]:
     """What there is of a host, with any of our marks."""
-    names: set[str] = set()
+    marks = member.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.annotations}")
+    names = {"the mark"} if b"skerry.dev/host" in marks else set[str]()
     for label in ("skerry.dev/installed", "skerry.dev/host", "app.kubernetes.io/part-of=skerry"):
         names |= set(member.kubectl("get", EVERYTHING, "-A", "-l", label, "-o", "name").decode().split())
     return names
+
+
+def through(pods: HostPods, *words: str) -> str:
+    """kubectl at the host's own cluster through its front door, as its administrator; what it printed, empty if it failed."""
+    file = pods.directory / "through"
+    pods.skerry("kubeconfig", "--kubeconfig", f"{pods.directory}/admin", "--output", str(file))
+    command = pods.member.kubectl_command("--context", "skerry-host", *words)
+    command[command.index("--kubeconfig") + 1] = str(file)
+    return pods.member.run_inside(command).stdout.decode()
 
 
 def test_a_host_from_nothing_to_nothing(pods: HostPods, plain_cluster: Member) -> None:
@@ -106,6 +118,8 @@ def test_a_host_from_nothing_to_nothing(pods: HostPods, plain_cluster: Member) -
     assert admin.returncode == 0, admin.stderr
     clusters = pods.skerry("cluster", "list", "--kubeconfig", f"{pods.directory}/admin")
     assert (clusters.returncode, "host" in clusters.stdout) == (0, True), clusters.stderr
+    own = eventually(lambda: through(pods, "get", "namespaces", "-o", "name"), "its own cluster is managed", 60)
+    assert f"namespace/{NAMESPACE}" in own
     token = pods.skerry("token", "create", "m1", "--kubeconfig", f"{pods.directory}/admin")
     assert token.returncode == 0, token.stderr
     assert jointoken.decode(token.stdout.strip(), 0).servers == [f"tls://127.0.0.1:{pods.bus}"]
@@ -127,19 +141,32 @@ def test_a_host_from_nothing_to_nothing(pods: HostPods, plain_cluster: Member) -
     pods.helm("uninstall", RELEASE)
     secrets = ("root", "keys", "nats", "controller-manager", "tower", "admin")
     eventually(
-        lambda: left(plain_cluster) == {f"secret/skerry-{each}" for each in secrets}, "only the Secrets are left"
+        lambda: left(plain_cluster) == {"the mark", *(f"secret/skerry-{each}" for each in secrets)},
+        "only the Secrets and the mark are left",
     )
     plain_cluster.kubectl("delete", "secret", "-n", NAMESPACE, "-l", "skerry.dev/installed=host")
+    page = (ROOT / "docs" / "host-cluster.md").read_text()
+    assert len(plain_cluster.obey(page[page.index("## What is left") :])) == 2
     assert left(plain_cluster) == set()
 
 
+def show_a_certificate_of_others(pods: HostPods) -> str:
+    """At the front door's address: the administrator's kubeconfig trusts the host's own authority alone."""
+    others = x509.issue_server(x509.create_ca("elsewhere"), ("127.0.0.1",))
+    data = {"tls.crt": others.certificate.decode(), "tls.key": others.key.decode()}
+    metadata = {"name": "front", "namespace": NAMESPACE}
+    pods.member.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+    pods.values["tower"]["tls"] = {"existingSecret": "front"}
+    return data["tls.crt"]
+
+
 def test_while_the_bus_has_no_address_a_token_is_refused_with_the_reason(pods: HostPods, plain_cluster: Member) -> None:
+    others = show_a_certificate_of_others(pods)
     pods.release("install", bus={})
     assert pods.bootstrap().returncode == 0
     pods.start_bus()
-    url = pods.start("skerry-controller-manager")
-    pods.start("skerry-tower")
-    pods.wait_ready(url)
+    pods.wait_ready(pods.start("skerry-controller-manager"), pods.start("skerry-tower"))
+    assert ssl.get_server_certificate(("127.0.0.1", pods.door)).strip() == others.strip()
     admin = f"{pods.directory}/admin"
     eventually(
         lambda: pods.skerry("kubeconfig", "--from", plain_cluster.name, "--output", admin).returncode == 0, "admin"
@@ -160,6 +187,7 @@ def test_while_the_bus_has_no_address_a_token_is_refused_with_the_reason(pods: H
     token = pods.skerry("token", "create", "m1", "--kubeconfig", admin)
     assert token.returncode == 0, token.stderr
     assert jointoken.decode(token.stdout.strip(), 0).servers == ["tls://lb.example:4222"]
+    assert eventually(lambda: through(pods, "get", "namespaces", "-o", "name"), "a member's name is reached too", 60)
 
 
 def test_a_second_host_in_the_cluster_is_refused_by_helm(pods: HostPods, plain_cluster: Member) -> None:
@@ -172,7 +200,7 @@ def test_a_second_host_in_the_cluster_is_refused_by_helm(pods: HostPods, plain_c
 
 def test_what_the_bootstrap_lacks_is_named(pods: HostPods, plain_cluster: Member) -> None:
     pods.release("install")
-    done = pods.bootstrap("skerry-tower")
+    done = pods.bootstrap("skerry-nats")
     assert done.returncode == 1
     assert "does not let the bootstrap get Namespace kube-system" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -5,14 +5,14 @@ what is left after a removal, with the commands that are told for it. Not by lab
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from skerry.localkube import binaries
+from tests.deploy.hostchart import RELEASE
+from tests.deploy.hostpods import HostPods
 from tests.deploy.test_agent_install import Installed
 from tests.e2e import ownhost
 from tests.e2e.federation import Host, eventually
@@ -43,6 +43,21 @@ AGENT = {
     "ClusterRoleBinding skerry:agent", "NetworkPolicy skerry-agent",
 }  # fmt: skip
 OF_DEPLOYMENT = ("ReplicaSet ", "Pod ")
+OF_HELM = "Secret sh.helm.release."
+WORKLOADS = ("skerry-controller-manager", "skerry-tower", "skerry-nats")
+HOST = {
+    "Deployment skerry-controller-manager", "Deployment skerry-tower", "StatefulSet skerry-nats",
+    *(f"{kind} {name}" for kind in ("ServiceAccount", "NetworkPolicy") for name in WORKLOADS), "NetworkPolicy skerry-test",
+    "Service skerry", "Service skerry-bus", "Service skerry-nats", "PodDisruptionBudget skerry-controller-manager",
+    "Role skerry-bootstrap", "RoleBinding skerry-bootstrap", "ClusterRole skerry:host", "ClusterRoleBinding skerry:host",
+    "ClusterRole skerry:token-review", "ClusterRoleBinding skerry:token-review",
+}  # fmt: skip
+MANAGED = BINDINGS | {
+    f"{kind} skerry:host-{part}" for kind in ("ClusterRole", "ClusterRoleBinding") for part in ("cluster", "requests")
+}
+BUS = {each for each in HOST if each.endswith(("skerry-nats", "skerry-bus"))}
+VOLUME = "PersistentVolumeClaim data-skerry-nats-0"
+KEYS = {f"Secret skerry-{each}" for each in ("root", "keys", "nats", "controller-manager", "tower", "admin")}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +81,7 @@ def objects(member: Member) -> set[str]:
     """Kinds and names of all that is on a cluster, and our annotations of kube-system."""
     items = json.loads(member.kubectl("get", KINDS, "-A", "-o", "json"))["items"]
     names = {f"{each['kind']} {_name(each)}" for each in items}
-    names = {each for each in names if each not in KUBERNETES and not each.startswith(OF_DEPLOYMENT)}
+    names = {each for each in names if each not in KUBERNETES and not each.startswith((*OF_DEPLOYMENT, OF_HELM))}
     system = next(each for each in items if (each["kind"], each["metadata"]["name"]) == ("Namespace", "kube-system"))
     marks = sorted(each for each in system["metadata"].get("annotations", {}) if "skerry.dev" in each)
     return names | ({f"annotations of kube-system: {', '.join(marks)}"} if marks else set())
@@ -75,16 +90,6 @@ def objects(member: Member) -> set[str]:
 def _name(document: dict[str, Any]) -> str:
     name: str = document["metadata"]["name"]
     return "skerry-direct-…" if name.startswith("skerry-direct-") else name
-
-
-def obeyed(member: Member, said: str) -> list[str]:
-    """Run the commands that were told, as whoever read them would; the lines."""
-    commands = [line.strip() for line in said.splitlines() if line.strip().startswith("kubectl ")]
-    kubectl = str(binaries.kubectl(prefer_wheel=True))
-    for command in commands:
-        _, *arguments = command.split()
-        subprocess.run([kubectl, "--kubeconfig", str(member.kubeconfig), *arguments], check=True, capture_output=True)
-    return commands
 
 
 def applied(host: Host, name: str) -> bool:
@@ -144,7 +149,7 @@ def test_what_a_removal_leaves_is_told_with_the_commands_that_delete_it(
     eventually(lambda: applied(host, "told"), "all is in place")
     said = host.skerry("cluster", "remove", "told", *how).stderr
     assert added() >= ACCOUNT | NAMESPACE | (BINDINGS if how else set())
-    assert obeyed(plain_cluster, said)
+    assert plain_cluster.obey(said)
     plain_cluster.kubectl("wait", "--for=delete", "namespace/skerry-system", "--timeout=60s")
     assert added() == set()
 
@@ -162,8 +167,55 @@ def test_on_the_hosts_own_cluster_nothing_runs_but_the_host(
         assert (refused.returncode, "belongs to host" in refused.stderr) == (1, True), refused.stderr
         assert added() == BINDINGS | MARK
     page = Path("docs/host-cluster.md").read_text()
-    assert len(obeyed(plain_cluster, page[page.index("## What is left") :])) == 2
+    assert len(plain_cluster.obey(page[page.index("## What is left") :])) == 2
     assert added() == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "there"),
+    [
+        ({}, HOST | MANAGED),
+        pytest.param(
+            {"manageHost": False, "tokenReview": False},
+            HOST - {each for each in HOST if each.endswith("token-review")},
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            {"bus": {"mode": "external", "external": {"servers": ["tls://n:4222"]}}},
+            (HOST | MANAGED) - BUS,
+            marks=pytest.mark.soak,
+        ),
+        (
+            {"standalone": ["registry"], "tower": {"replicas": 2}, "networkPolicy": {"ingress": False}},
+            {each for each in HOST | MANAGED if not each.startswith("NetworkPolicy")}
+            | {f"{kind} skerry-registry" for kind in ("Deployment", "ServiceAccount", "PodDisruptionBudget")}
+            | {"PodDisruptionBudget skerry-tower"},
+        ),
+    ],
+    ids=["plain", "unmanaged", "external", "apart"],
+)
+def test_of_a_host_in_pods_there_is_what_its_page_lists(
+    helms: Mapping[str, Path],
+    plain_cluster: Member,
+    added: Callable[[], set[str]],
+    values: dict[str, Any],
+    there: set[str],
+    tmp_path: Path,
+) -> None:
+    kept = NAMESPACE | ({VOLUME} if "bus" not in values else set())
+    pods = HostPods(helms["helm-4"], plain_cluster, tmp_path)
+    pods.values = values
+    said = pods.release("install", "--create-namespace")
+    eventually(lambda: added() == there | kept, "it is installed")
+    done = pods.bootstrap()
+    assert done.returncode == 0, done.stderr
+    kept |= KEYS | {f"Secret skerry-{each}" for each in values.get("standalone", ())}
+    assert added() == there | kept
+    pods.helm("uninstall", RELEASE)
+    eventually(lambda: added() == kept, "it is uninstalled")
+    commands = plain_cluster.obey(said[said.index("What deletes them too") :])
+    assert len(commands) == (4 if values.get("manageHost", True) else 2)
+    eventually(lambda: added() == NAMESPACE, "nothing is left")
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,13 @@ class Member:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr.decode(errors='replace')}"
         return done.stdout
 
+    def obey(self, text: str) -> list[str]:
+        """Run the kubectl commands of a text, as whoever reads it would; the lines."""
+        commands = [line.strip() for line in text.splitlines() if line.strip().startswith("kubectl ")]
+        for command in commands:
+            self.kubectl(*command.split()[1:])
+        return commands
+
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """`kubectl apply` of objects."""
         items = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
