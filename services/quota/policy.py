@@ -77,22 +77,33 @@ def shares(
     needs = {row.key: _least(_up(row.need, step), caps.get(row.key)) for row in rows}
     wants = {row.key: _least(want(row.need, headroom, step), caps.get(row.key)) for row in rows}
     weights = {row.key: clusters.get(row.key.cluster, ClusterShare()).weight for row in rows}
-    names = dict.fromkeys(row.key.cluster for row in rows)
     have = dict.fromkeys(needs, 0)
-    for name in names:
+    for name in dict.fromkeys(key.cluster for key in have):
         least = clusters.get(name, ClusterShare()).least
-        here = [key for key in have if key.cluster == name]
-        ceilings = {key: caps.get(key, least) for key in here}
-        for level in (needs, wants, ceilings):
-            _fill(have, {key: level[key] for key in here}, weights, least, step)
+        for level in (needs, wants, {key: caps.get(key, least) for key in have}):
+            _fill(have, _on(name, level), weights, least, step)
     for level in (needs, wants):
-        allowed = dict(have)
-        for name in names:
-            here = {key: level[key] for key in have if key.cluster == name}
-            most = clusters.get(name, ClusterShare()).most
-            _fill(allowed, here, weights, total if most is None else most, step)
-        _fill(have, allowed, weights, total, step)
+        _fill(have, _inside_maxima(have, level, total, clusters, step), weights, total, step)
     return have
+
+
+def _inside_maxima(
+    have: Mapping[LeaseKey, int],
+    goals: Mapping[LeaseKey, int],
+    total: int,
+    clusters: Mapping[str, ClusterShare],
+    step: int,
+) -> dict[LeaseKey, int]:
+    """How much of their goals namespaces can have beside the others of their cluster."""
+    weights, allowed = dict.fromkeys(have, 1), dict(have)
+    for name in dict.fromkeys(key.cluster for key in have):
+        most = clusters.get(name, ClusterShare()).most
+        _fill(allowed, _on(name, goals), weights, max(total, sum(goals.values())) if most is None else most, step)
+    return allowed
+
+
+def _on(cluster: str, amounts: Mapping[LeaseKey, int]) -> dict[LeaseKey, int]:
+    return {key: amount for key, amount in amounts.items() if key.cluster == cluster}
 
 
 def asks(
@@ -106,12 +117,7 @@ def asks(
     growing = {row.key: max(goal[row.key], row.granted) for row in rows}
     now = {row.key: row.granted for row in rows}
     weights = {row.key: clusters.get(row.key.cluster, ClusterShare()).weight for row in rows}
-    allowed = dict(now)
-    for name in dict.fromkeys(row.key.cluster for row in rows):
-        most = clusters.get(name, ClusterShare()).most
-        here = {key: amount for key, amount in growing.items() if key.cluster == name}
-        _fill(allowed, here, weights, sum(growing.values()) if most is None else most, step)
-    _fill(now, allowed, weights, total, step)
+    _fill(now, _inside_maxima(now, growing, total, clusters, step), weights, total, step)
     growth = {row.key: min(goal[row.key], now[row.key]) for row in rows}
     back = _given_back(rows, goal, growing, total, clusters, step)
     changes = {}
