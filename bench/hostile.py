@@ -135,7 +135,9 @@ async def _hostile(pipe: Connection, client: Client, directory: Path) -> None:
         pipe.send("ready")
         while (order := await asyncio.to_thread(pipe.recv)) is not None:
             what, round_ = order
-            work = partial(_push, client, refused, round_) if what == CHARTS else partial(_look_at, client, repositories)
+            work = (
+                partial(_push, client, refused, round_) if what == CHARTS else partial(_look_at, client, repositories)
+            )
             pipe.send(await asyncio.to_thread(work))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+TYPE_CHECKING = False  # importing typing takes longer than all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
-from skerry.api.meta import Document
+    from skerry.api.meta import Document
 
 
 def merged(layers: Iterable[Document]) -> Document:

@@ -24,7 +24,7 @@ from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli.failure import Failure
 from skerry.cli.kubeconfig import KubeContext
 from skerry.cli.term import program, say
-from skerry.errors import StatusError, from_body
+from skerry.errors import Forbidden, NotFound, StatusError, from_body
 from skerry.httpwire.names import server_name
 
 TIMEOUT_S = 30.0
@@ -52,6 +52,13 @@ class Api:
     def get(self, path: str, *, accept: str = "application/json") -> Document:
         """GET `path`, a path with query below the host."""
         return self._request("GET", path, None, accept)
+
+    def find(self, path: str) -> Document | None:
+        """The same; None where there is nothing, or nothing for us."""
+        try:
+            return self.get(path)
+        except (Forbidden, NotFound):
+            return None
 
     def post(self, path: str, body: Document) -> Document:
         """POST a document."""

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
 
-from skerry.api.kinds import APP, APP_VERSION, Kind
-from skerry.api.meta import Document
+from skerry.api.failing import SkerryError
 from skerry.api.names import DEFAULT, POOL
 from skerry.cli.failure import USAGE, Failure
-from skerry.cli.paths import path_in
+from skerry.cli.paths import APP_VERSIONS, APPS, path_in
 from skerry.cli.paths import query as with_query
 from skerry.cli.term import program, progress
-from skerry.errors import SkerryError
 
+TYPE_CHECKING = False  # importing typing takes longer than all of this
 if TYPE_CHECKING:
-    from skerry.cli.api import Api
+    from collections.abc import Callable, Iterator
+    from typing import Any, Protocol
+
+    from skerry.api.kinds import Kind
+    from skerry.api.meta import Document
     from skerry.cli.paths import Resource
+    from skerry.cli.watching import Host
+
+    class Catalogue(Host, Protocol):
+        """The part of `skerry.cli.api.Api` that finds apps."""
+
+        def find(self, path: str) -> Document | None: ...
 
 FIRST_S, POLL_S = 0.1, 0.5
 """Between two looks: soon at first, for much is done within a second."""
 
 
-def items(api: Api, kind: Resource, namespace: str, **query: str) -> list[Document]:
+def items(api: Host, kind: Resource, namespace: str, **query: str) -> list[Document]:
     """Objects of a kind in a namespace."""
     listed: list[Document] = api.get(with_query(path_in(kind, namespace), **query)).get("items", [])
     return listed
 
 
-def find_app(api: Api, reference: str, workspace: str) -> Document:
+def find_app(api: Catalogue, reference: str, workspace: str) -> Document:
     """The App that `[workspace/]name` or `repository/chart` means: looked for in the workspace, then in the pool. Failure (usage)
     for none, and for several, which it lists.
     """
@@ -53,35 +60,26 @@ def find_app(api: Api, reference: str, workspace: str) -> Document:
     raise Failure(f"{reference} is several apps: {names}: say which", USAGE)
 
 
-def _matches(api: Api, places: list[tuple[str, str]]) -> Iterator[Document]:
-    from skerry.errors import Forbidden, NotFound
-
+def _matches(api: Catalogue, places: list[tuple[str, str]]) -> Iterator[Document]:
     for namespace, name in places:
-        try:
-            yield api.get(path_in(APP, namespace, name))
-        except (Forbidden, NotFound):
-            continue
+        if (app := api.find(path_in(APPS, namespace, name))) is not None:
+            yield app
 
 
-def _by_chart(api: Api, chart: str, places: tuple[str, ...]) -> Iterator[Document]:
+def _by_chart(api: Catalogue, chart: str, places: tuple[str, ...]) -> Iterator[Document]:
     """Apps of a chart, in the first of these places that has any."""
-    from skerry.errors import Forbidden
-
     for place in places:
-        try:
-            apps = items(api, APP, place, fieldSelector=f"status.chart={chart}")
-        except Forbidden:
-            continue
-        yield from apps
-        if apps:
+        listed = api.find(with_query(path_in(APPS, place), fieldSelector=f"status.chart={chart}")) or {}
+        yield from listed.get("items", [])
+        if listed.get("items"):
             return
 
 
-def find_version(api: Api, app: Document, version: str = "") -> Document:
+def find_version(api: Host, app: Document, version: str = "") -> Document:
     """An AppVersion of an app; without a version the latest. Failure (usage) that names those there are."""
     namespace, name = app["metadata"]["namespace"], app["metadata"]["name"]
     target_version = version or str((app.get("status") or {}).get("latest", ""))
-    versions = items(api, APP_VERSION, namespace, fieldSelector=f"spec.app={name}")
+    versions = items(api, APP_VERSIONS, namespace, fieldSelector=f"spec.app={name}")
     for each in versions:
         if each["spec"].get("version") == target_version:
             return each
@@ -98,7 +96,7 @@ def reference(app: Document, workspace: str) -> str:
 
 
 @contextmanager
-def changes(api: Api, kind: Resource, namespace: str, **query: str) -> Iterator[Event]:
+def changes(api: Host, kind: Resource, namespace: str, **query: str) -> Iterator[Event]:
     """Set whenever objects of a kind change. Who waits for it looks by time as well: a watch that ends is not made again."""
     changed, path = Event(), with_query(path_in(kind, namespace), watch="1", **query)
 

@@ -1,4 +1,4 @@
-"""GETs of a host by a kubeconfig of ours, with what the standard library loads quickly. What is not plain is NotQuick.
+"""Requests to a host by a kubeconfig of ours, with what the standard library loads quickly. What is not plain is NotQuick.
 
 `skerry.cli.api` does the same for everybody else, and says what is wrong where something is: nothing is said here.
 """
@@ -11,6 +11,10 @@ import os
 import socket
 import ssl
 
+from skerry.api.failing import SkerryError
+from skerry.cli.failure import Failure
+from skerry.cli.term import say
+
 TYPE_CHECKING = False  # importing typing takes longer than all of this
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,10 +23,12 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5.0
 """Then it is asked again by who waits longer."""
+QUIET_S = 150.0
+"""A watch sends bookmarks every minute."""
 MAX_HEAD, CHUNK = 64 * 1024, 256 * 1024
 
 
-class NotQuick(Exception):
+class NotQuick(SkerryError):
     """What is asked for needs more than there is here."""
 
 
@@ -102,8 +108,25 @@ def _address(server: str) -> tuple[str, int, str]:
     return host, int(port), (slash + path).split("/clusters/", 1)[0].rstrip("/")
 
 
+class Answer:
+    """What a host answered: headers in lower case, and a body of known length."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytearray) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    def document(self) -> dict[str, Any]:
+        """The document in it. NotQuick for none, and where there are warnings beside it."""
+        if "warning" in self.headers:
+            raise NotQuick
+        try:
+            document: dict[str, Any] = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise NotQuick from error
+        return document
+
+
 class Quick:
-    """One connection, for one GET after the other."""
+    """One connection, for one request after the other."""
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
@@ -125,44 +148,124 @@ class Quick:
 
     def get(self, path: str, *, accept: str = "application/json") -> dict[str, Any]:
         """The document at `path`. NotQuick for every answer but 200 with a body of known length, and for one with warnings."""
-        who = self._credential
-        head = (
-            f"GET {who.prefix}{path} HTTP/1.1\r\nHost: {who.host}:{who.port}\r\nUser-Agent: skerry\r\n"
-            f"Accept: {accept}\r\nAuthorization: Bearer {who.token}\r\n\r\n"
-        )
+        answer = self._got(path, accept)
+        if answer.status != 200:
+            raise NotQuick
+        return answer.document()
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """The same; None where there is nothing, or nothing for us."""
+        answer = self._got(path, "application/json")
+        if answer.status in (403, 404):
+            return None
+        if answer.status != 200:
+            raise NotQuick
+        return answer.document()
+
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        """POST a document, once. NotQuick where the host refuses it, so that nothing was changed; Failure where that is not known."""
+        content = json.dumps(body).encode()
+        head = self._head("POST", path, "application/json")
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
         try:
-            self._socket.sendall(head.encode("ascii"))
-            document: dict[str, Any] = json.loads(self._answer())
-        except (OSError, ValueError, RecursionError) as error:
-            raise NotQuick from error
-        return document
+            self._socket.sendall(head.encode("ascii") + b"\r\n" + content)
+            answer = self._answer()
+        except (OSError, NotQuick) as error:
+            who = self._credential
+            raise Failure(
+                f"the host at {who.host}:{who.port} took the request and did not answer: look whether it was done, before you try again"
+            ) from error
+        if 400 <= answer.status < 500:
+            raise NotQuick
+        if answer.status not in (200, 201):
+            raise Failure(_message(answer))
+        if warning := answer.headers.get("warning", ""):
+            from skerry.cli.api import warnings
+
+            for each in warnings([warning]):
+                say(f"Warning: {each}")
 
     def watch(self, path: str, *, accept: str = "application/json") -> Iterator[dict[str, Any]]:
-        """Nothing here waits."""
-        raise NotQuick
+        """The events of a watch, on a connection of its own. NotQuick where it is none, and where it breaks off."""
+        with Quick(self._credential) as other:
+            yield from other._events(path, accept)
 
-    def _answer(self) -> bytearray:
+    def _got(self, path: str, accept: str) -> Answer:
+        try:
+            self._socket.sendall((self._head("GET", path, accept) + "\r\n").encode("ascii"))
+            return self._answer()
+        except OSError as error:
+            raise NotQuick from error
+
+    def _head(self, method: str, path: str, accept: str) -> str:
+        who = self._credential
+        return (
+            f"{method} {who.prefix}{path} HTTP/1.1\r\nHost: {who.host}:{who.port}\r\nUser-Agent: skerry\r\n"
+            f"Accept: {accept}\r\nAuthorization: Bearer {who.token}\r\n"
+        )
+
+    def _answer(self) -> Answer:
+        status, headers, body = self._begun()
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or "transfer-encoding" in headers:
+            raise NotQuick
+        while len(body) < int(length):
+            self._receive(body)
+        return Answer(status, headers, body)
+
+    def _begun(self) -> tuple[int, dict[str, str], bytearray]:
+        """Status and headers of the next answer, and what of its body came with them."""
         received = bytearray()
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > MAX_HEAD:
                 raise NotQuick
             self._receive(received)
         first, *lines = received[:end].decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(":", 1) for line in lines)
-        length = headers.get("content-length", "").strip()
-        if (
-            not first.startswith("HTTP/1.1 200")
-            or not length.isdecimal()
-            or {"warning", "transfer-encoding"} & set(headers)
-        ):
+        status = first.removeprefix("HTTP/1.1 ")[:3]
+        if not status.isdecimal():
             raise NotQuick
-        body = received[end + 4 :]
-        while len(body) < int(length):
-            self._receive(body)
-        return body
+        pairs = (line.partition(":") for line in lines)
+        return int(status), {name.lower(): value.strip() for name, _, value in pairs}, received[end + 4 :]
+
+    def _events(self, path: str, accept: str) -> Iterator[dict[str, Any]]:
+        """Of a watch: JSON documents in lines, in chunks (RFC 9112, 7.1)."""
+        self._socket.settimeout(QUIET_S)
+        try:
+            self._socket.sendall((self._head("GET", path, accept) + "\r\n").encode("ascii"))
+            status, headers, received = self._begun()
+            if status != 200 or headers.get("transfer-encoding") != "chunked":
+                raise NotQuick
+            line = bytearray()
+            while chunk := self._chunk(received):
+                *lines, line = (line + chunk).split(b"\n")
+                for each in lines:
+                    yield json.loads(each)
+        except (OSError, ValueError, RecursionError) as error:
+            raise NotQuick from error
+
+    def _chunk(self, received: bytearray) -> bytearray:
+        """The next one, taken off what was received; empty at the end."""
+        while (end := received.find(b"\r\n")) < 0:
+            if len(received) > MAX_HEAD:
+                raise NotQuick
+            self._receive(received)
+        size = int(received[:end].partition(b";")[0], 16)
+        while len(received) < end + 2 + size + 2:
+            self._receive(received)
+        chunk = received[end + 2 : end + 2 + size]
+        del received[: end + 2 + size + 2]
+        return chunk
 
     def _receive(self, into: bytearray) -> None:
         more = self._socket.recv(CHUNK)
         if not more:
             raise NotQuick
         into += more
+
+
+def _message(answer: Answer) -> str:
+    """What the Status in an answer says, for people."""
+    try:
+        return str(json.loads(answer.body)["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return f"the host answered with {answer.status}"

@@ -25,17 +25,18 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 """Stand for themselves everywhere (RFC 3986, 2.3)."""
 
 
-class Namespaced:
-    """A kind that is in namespaces, by its names alone: all that a listing needs, without the Structs of a `Kind`."""
+class ResourceNames:
+    """A kind by its names alone: all that a path needs, without the Structs of a `Kind`."""
 
-    namespaced = True
-
-    def __init__(self, singular: str) -> None:
-        self.singular, self.plural = singular, f"{singular}s"
+    def __init__(self, singular: str, *, namespaced: bool = True) -> None:
+        self.singular, self.plural, self.namespaced = singular, f"{singular}s", namespaced
 
 
-APP_RELEASES = Namespaced("apprelease")
-APP_INSTANCES = Namespaced("appinstance")
+APPS = ResourceNames("app")
+APP_VERSIONS = ResourceNames("appversion")
+APP_RELEASES = ResourceNames("apprelease")
+APP_INSTANCES = ResourceNames("appinstance")
+APP_STORES = ResourceNames("appstore", namespaced=False)
 
 
 def path_in(kind: Resource, namespace: str, name: str = "", subresource: str = "") -> str:

@@ -7,17 +7,21 @@ behind it. A value is a number, true, false or null where it reads as one, unles
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 from skerry.cli.failure import USAGE, Failure
+
+TYPE_CHECKING = False  # importing typing takes longer than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Values = dict[str, Any]
+    ParseScalar = Callable[[str], Any]
 
 MOST_ITEMS = 65536
 """The highest place in a list, as in Helm."""
 MOST_NESTED = 30
-Values = dict[str, Any]
-ParseScalar = Callable[[str], Any]
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 _WORDS = {"true": True, "false": False, "null": None}
 

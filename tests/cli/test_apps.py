@@ -13,7 +13,6 @@ from skerry.api.meta import Document
 from skerry.cli import apps as apps_
 from skerry.cli.apps import changes, find_app, wait_for, workspace_of
 from skerry.cli.failure import Failure
-from skerry.errors import NotFound
 
 
 class Shelf:
@@ -22,11 +21,11 @@ class Shelf:
     def __init__(self, *apps: str) -> None:
         self.apps = apps
 
-    def get(self, path: str, **more: Any) -> Document:
+    def find(self, path: str) -> Document | None:
         place, _, rest = path.partition("/namespaces/")[2].partition("/apps")
         if rest.startswith("/"):
             if f"{place}{rest}" not in self.apps:
-                raise NotFound("no")
+                return None
             return self._app(f"{place}{rest}")
         chart = rest.rpartition("%3D")[2]
         names = [each for each in self.apps if each.startswith(f"{place}/") and each.endswith(chart)]

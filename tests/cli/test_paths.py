@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.api.kinds import APP_CATEGORY, APP_INSTANCE, APP_RELEASE
+from skerry.api.kinds import APP, APP_CATEGORY, APP_INSTANCE, APP_RELEASE, APP_STORE, APP_VERSION
 from skerry.cli import paths
 
 
@@ -23,7 +23,14 @@ def test_an_object_is_in_its_namespace_if_its_kind_is_in_any() -> None:
 
 
 def test_names_of_kinds_are_those_of_the_kinds() -> None:
-    for ours, kind in ((paths.APP_RELEASES, APP_RELEASE), (paths.APP_INSTANCES, APP_INSTANCE)):
+    pairs = (
+        (paths.APPS, APP),
+        (paths.APP_VERSIONS, APP_VERSION),
+        (paths.APP_RELEASES, APP_RELEASE),
+        (paths.APP_INSTANCES, APP_INSTANCE),
+        (paths.APP_STORES, APP_STORE),
+    )
+    for ours, kind in pairs:
         assert (ours.plural, ours.singular, ours.namespaced) == (kind.plural, kind.singular, kind.namespaced)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
 import os
-import ssl
 import subprocess
 import sys
 import threading
@@ -18,62 +16,18 @@ from typing import Any
 import pytest
 import typer
 
-from skerry.cli import app, asking, kubeconfig, quick, state
+from skerry.cli import app, asking, quick, state
 from skerry.cli.__main__ import main
 from skerry.cli.asking import NotQuick
 from skerry.cli.login.cache import LoginCache, StoredLogin, directory
 from skerry.cli.login.parameters import parameters
 from skerry.identity import x509
+from tests.cli.quickhost import INSTANCE, STORE, Host, write
 
 Captured = pytest.CaptureFixture[str]
-RELEASE: dict[str, Any] = {
-    "status": {"revision": 2, "clusters": {"desired": 1}, "conditions": [{"type": "Accepted", "reason": "Valid"}]}
-}
-INSTANCE: dict[str, Any] = {
-    "spec": {"cluster": "m1"},
-    "status": {"phase": "Deployed", "health": "Healthy", "revision": 2, "helm": {"chart": "web-1.0.0"}},
-}
-ROWS = {"columnDefinitions": [{"name": "Name", "type": "string"}], "rows": [{"cells": ["web"]}], "items": []}
 SLOW = ("typer", "msgspec", "asyncio", "yaml", "http.client", "pathlib", "urllib.parse", "shutil", "typing")
 
-
-class Host(http.server.ThreadingHTTPServer):
-    """A host that knows one release. `heads` are sent with each answer, `status` is that of all."""
-
-    daemon_threads = True
-
-    def __init__(self, certificate: Path, key: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate, key)
-        self.socket = tls.wrap_socket(self.socket, server_side=True)
-        self.asked: list[tuple[str, str]] = []
-        self.heads: dict[str, str] = {}
-        self.status = 200
-        self.closes = False
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Host
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
-        table = "as=Table" in self.headers["Accept"]
-        document: Any = ROWS if table else {"items": [INSTANCE]} if "appinstances" in self.path else RELEASE
-        if self.server.status >= 400:
-            document = {"kind": "Status", "code": self.server.status, "reason": "NotFound", "message": "no web here"}
-        body = json.dumps(document).encode()
-        self.send_response(self.server.status)
-        for name, value in {"Content-Length": str(len(body)), **self.server.heads}.items():
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-        self.close_connection = self.server.closes
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
-        """Silence."""
+INSTALL = ("app", "install", "web", "web", "--cluster", "m1", "-n", "shop", "--set", "color=red")
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +50,6 @@ def host(authority: x509.X509KeyPair, tmp_path: Path, monkeypatch: pytest.Monkey
         thread.join()
 
 
-def write(directory: Path, server: Host, ca: bytes) -> None:
-    """The administrator's kubeconfig."""
-    url = f"https://127.0.0.1:{server.server_address[1]}"
-    admin = directory / "state" / "host" / "admin.kubeconfig"
-    admin.parent.mkdir(parents=True)
-    admin.write_text(kubeconfig.text(kubeconfig.build("skerry", [], server=url, ca=ca, token="secret")))
-
-
 def change(directory: Path, **changes: Any) -> None:
     """Other content for the cluster and the user of that kubeconfig."""
     admin = directory / "state" / "host" / "admin.kubeconfig"
@@ -123,7 +69,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("words", [("app", "status", "web"), ("app", "list")], ids=" ".join)
+@pytest.mark.parametrize("words", [("app", "status", "web"), ("app", "list"), INSTALL], ids=" ".join)
 def test_nothing_that_takes_long_is_loaded(words: tuple[str, ...], host: Host) -> None:
     bare = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True)
     done = run(*words)
@@ -150,6 +96,99 @@ def test_what_is_installed_is_listed_as_ever(words: list[str], host: Host, capsy
     assert main(["-v", "app", "list", *words]) == 0
     assert capsys.readouterr() == quickly
     assert len(host.asked) == 2
+
+
+def test_an_app_is_installed_as_ever(host: Host, capsys: Captured, tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("size: 2\n")
+    words = [*INSTALL, "--cluster", "m2", "--create-namespace", "-f", str(tmp_path / "more.yaml"), "--timeout", "1m"]
+    assert main(words) == 0
+    quickly = capsys.readouterr()
+    assert main(["-v", *words]) == 0
+    assert capsys.readouterr() == quickly
+    assert quickly.out.splitlines()[1].split() == ["m1", "Deployed", "Healthy", "2", "web-1.0.0"]
+    for each in host.posted:
+        each["spec"].setdefault("overrides", [])
+    assert host.posted[0] == host.posted[1]
+    assert host.posted[0]["spec"] == {
+        "app": "skerry-apps/web",
+        "version": "1.0.0",
+        "clusters": {"names": ["m1", "m2"]},
+        "values": {"size": 2, "color": "red"},
+        "targetNamespace": "shop",
+        "createNamespace": True,
+        "timeout": "60s",
+        "overrides": [],
+    }
+
+
+def test_who_installs_hears_of_changes(host: Host, capsys: Captured) -> None:
+    host.pending = 2
+    assert main([*INSTALL]) == 0
+    assert len([path for path, _ in host.asked if "watch=1" in path]) == 1
+    assert "Deployed" in capsys.readouterr().out
+
+
+def test_what_was_made_is_not_made_again_where_its_state_is_not_plain(host: Host, capsys: Captured) -> None:
+    host.breaks_off = True
+    assert main([*INSTALL]) == 0
+    assert len(host.posted) == 1
+    said = capsys.readouterr()
+    assert "Deployed" in said.out
+    assert "Warning: it is late" in said.err
+
+
+def test_a_release_that_is_refused_is_told_by_who_can(host: Host, capsys: Captured) -> None:
+    host.post_status = 409
+    assert main([*INSTALL]) == 1
+    assert capsys.readouterr().err == "error: no web here\n"
+    assert len(host.posted) == 2, "nothing was made, so it may be asked again"
+
+
+@pytest.mark.parametrize(("status", "said"), [(0, "look whether it was done"), (504, "no web here")])
+def test_what_may_have_been_made_is_not_made_again(status: int, said: str, host: Host, capsys: Captured) -> None:
+    host.post_status = status
+    assert main([*INSTALL]) == 1
+    assert said in capsys.readouterr().err
+    assert len(host.posted) == 1
+
+
+def test_warnings_of_what_was_made_are_shown(host: Host, capsys: Captured) -> None:
+    host.post_heads = {"Warning": '299 - "values: password is plain"'}
+    assert main([*INSTALL, "--wait", "0s"]) == 0
+    assert "Warning: values: password is plain\n" in capsys.readouterr().err
+    assert len(host.posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--on-failure", "x"], "--on-failure x: use keep or rollback"),
+        (["-o", "name"], "-o name: use one of wide, json, yaml"),
+        (["--wait", "soon"], "'soon' is not a duration"),
+        (["--set", "a"], "a key has no value"),
+        (["-f", "/nowhere"], "-f /nowhere: No such file or directory"),
+        (["--version", "9"], "app skerry-apps/web has no version 9; there are 1.0.0"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_wrong_words_make_nothing(more: list[str], said: str, host: Host, capsys: Captured) -> None:
+    assert main([*INSTALL, *more]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["-v", *INSTALL, *more]) == 2
+    assert said in capsys.readouterr().err
+    assert host.posted == []
+
+
+def test_an_app_that_is_not_there_and_a_host_without_helm(
+    host: Host, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["app", "install", "web", "other", "--cluster", "m1"]) == 2
+    assert "there is no app other" in capsys.readouterr().err
+    missing = {"type": "HelmReady", "status": "False", "message": "no helm 4 on PATH"}
+    monkeypatch.setitem(STORE["status"], "conditions", [missing])
+    assert main([*INSTALL]) == 4
+    assert "the host can install nothing: no helm 4 on PATH" in capsys.readouterr().err
+    assert host.posted == []
 
 
 def test_a_release_that_failed_ends_with_what_that_means(
@@ -294,6 +333,11 @@ def test_the_state_is_where_other_commands_look_for_it(
         ["app", "status", "--help"],
         ["app", "list", "-Ao", "json"],
         ["app", "install", "a"],
+        ["app", "install", "a", "b", "-f", "-"],
+        ["app", "install", "a", "b", "--dry-run"],
+        ["app", "install", "a", "b", "-l", "x=y"],
+        ["app", "install", "a", "b", "--set-secret", "a=@f"],
+        ["app", "install", "a", "b", "--set-file", "a=-"],
     ],
     ids=" ".join,
 )
@@ -314,9 +358,9 @@ def test_a_command_is_as_in_the_tree(words: tuple[str, str]) -> None:
     parameters = group.commands[words[1]].params
     assert tuple(each.name for each in parameters if each.param_type_name == "argument") == command.arguments
     options = {opt: each for each in parameters if each.param_type_name == "option" for opt in each.opts}
-    for option, name in (command.options | command.flags).items():
+    for option, name in (command.options | command.flags | command.lists).items():
         assert (options[option].name, options[option].is_flag, options[option].multiple) == (
             name,
             option in command.flags,
-            False,
+            option in command.lists,
         )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skerry.cli.commands.app.values import Sets, ValuesFiles, given
+from skerry.cli.commands.app.given import given
+from skerry.cli.commands.app.values import Sets, ValuesFiles
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.output import columns
 from skerry.cli.term import out, say

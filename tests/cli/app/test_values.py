@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.cli.commands.app.values import Given, document, given, upgraded
+from skerry.cli.commands.app.given import GivenValues, document, given, upgraded
 from skerry.cli.failure import Failure
 
 
@@ -66,7 +66,7 @@ def test_an_upgrade_merges_into_what_is_stored() -> None:
             "overrides": [{"clusters": {"names": ["m1"]}, "values": {"c": 1}}],
         }
     }
-    more = Given({"b": {"y": None}}, [{"clusters": {"names": ["m1"]}, "values": {"d": 2}}], {})
+    more = GivenValues({"b": {"y": None}}, [{"clusters": {"names": ["m1"]}, "values": {"d": 2}}], {})
     changed = upgraded(stored, "1.1.0", more, reset=False)["spec"]
     assert changed == {
         "version": "1.1.0",
@@ -74,4 +74,4 @@ def test_an_upgrade_merges_into_what_is_stored() -> None:
         "overrides": [{"clusters": {"names": ["m1"]}, "values": {"c": 1, "d": 2}}],
     }
     assert stored["spec"]["values"] == {"a": 1, "b": {"x": 1}}
-    assert upgraded(stored, "", Given({}, [], {}), reset=True)["spec"]["values"] == {}
+    assert upgraded(stored, "", GivenValues({}, [], {}), reset=True)["spec"]["values"] == {}

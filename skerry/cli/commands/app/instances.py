@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skerry.api.names import DEFAULT
 from skerry.cli import listing, output
-from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, Failure
+from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, USAGE, Failure
 from skerry.cli.paths import APP_INSTANCES, APP_RELEASES, path_in, query
 from skerry.cli.term import program, say
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from threading import Event
 
     from skerry.api.meta import Document
-    from skerry.cli.api import Api
     from skerry.cli.watching import Host
 
+STYLES = ("", "wide", "json", "yaml")
 AWAY = ("Waiting", "Orphaned")
 BAD = ("Failed", "Blocked")
 EMPTY = "Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C"
@@ -49,7 +49,7 @@ def read(api: Host, namespace: str, name: str) -> ReleaseInstances:
 
 def report(api: Host, *, name: str, workspace: str = "", style: str = "") -> None:
     """`app status`: a release on each of its clusters, and whether there is a newer version. Failure, as its state says."""
-    output.check_format(style)
+    check_style(style)
     state = read(api, workspace or DEFAULT, name)
     show(state, style)
     available = (state.release.get("status") or {}).get("available") or {}
@@ -79,7 +79,7 @@ def in_place(instance: Document, revision: int) -> bool:
 
 def settled(state: ReleaseInstances) -> bool:
     """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release. Pure."""
-    if not _condition(state.release, "Accepted").get("reason") or not state.revision:
+    if not condition(state.release, "Accepted").get("reason") or not state.revision:
         return False
     desired = (_status(state.release).get("clusters") or {}).get("desired")
     if desired is None or desired > len(state.instances):
@@ -114,6 +114,12 @@ def told(state: ReleaseInstances) -> str:
     return ", ".join(doing[:4]) + (f" and {len(doing) - 4} more" if len(doing) > 4 else "") or "waiting for the host"
 
 
+def check_style(style: str) -> None:
+    """Failure (usage) for what `show` does not know."""
+    if style not in STYLES:
+        raise Failure(f"-o {style}: use one of {', '.join(filter(None, STYLES))}", USAGE)
+
+
 def show(state: ReleaseInstances, style: str) -> None:
     """The table, or the document `{release, instances}`."""
     if style in ("json", "yaml"):
@@ -123,10 +129,10 @@ def show(state: ReleaseInstances, style: str) -> None:
     if rows:
         output.columns(["CLUSTER", "PHASE", "HEALTH", "REVISION", "CHART", "MESSAGE"], rows)
     else:
-        say(_condition(state.release, "Ready").get("message") or "it is wanted on no cluster")
+        say(condition(state.release, "Ready").get("message") or "it is wanted on no cluster")
 
 
-def _condition(release: Document, name: str) -> Document:
+def condition(release: Document, name: str) -> Document:
     """One that the host wrote, {} if it has not; `skerry.api.conditions` takes longer to import than to ask the host."""
     conditions = (release.get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each.get("type") == name), {})
@@ -145,14 +151,14 @@ def _row(instance: Document, *, wide: bool) -> list[str]:
     ]
 
 
-def changed(api: Api, namespace: str, name: str) -> AbstractContextManager[Event]:
+def changed(api: Host, namespace: str, name: str) -> AbstractContextManager[Event]:
     """Set whenever a release changes on one of its clusters."""
     from skerry.cli.apps import changes
 
     return changes(api, APP_INSTANCES, namespace, fieldSelector=f"spec.release={name}")
 
 
-def follow(api: Api, namespace: str, name: str, wait_s: float, style: str) -> None:
+def follow(api: Host, namespace: str, name: str, wait_s: float, style: str) -> None:
     """Wait until a release is settled, show it, and end as its state says. Failure: one failed or is blocked; not in time."""
     if not wait_s:
         show(read(api, namespace, name), style)
@@ -162,7 +168,7 @@ def follow(api: Api, namespace: str, name: str, wait_s: float, style: str) -> No
     verdict(state, name, done)
 
 
-def _settled(api: Api, namespace: str, name: str, wait_s: float) -> tuple[ReleaseInstances, bool]:
+def _settled(api: Host, namespace: str, name: str, wait_s: float) -> tuple[ReleaseInstances, bool]:
     """A release when it is settled, or when the time is over; and whether it is."""
     from skerry.cli.apps import wait_for
 
@@ -182,7 +188,7 @@ def _settled(api: Api, namespace: str, name: str, wait_s: float) -> tuple[Releas
 
 def verdict(state: ReleaseInstances, name: str, done: bool) -> None:
     """How a command ends that waited. Failure."""
-    accepted = _condition(state.release, "Accepted")
+    accepted = condition(state.release, "Accepted")
     if accepted.get("status") == "False":
         raise Failure(f"release {name} is not accepted: {accepted.get('reason')}: {accepted.get('message')}", FAILED)
     away = [str(each["spec"].get("cluster")) for each in state.instances if phase(each) in AWAY]

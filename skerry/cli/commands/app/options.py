@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from skerry.api.kinds import APP, APP_RELEASE, APP_REPOSITORY, Kind
 from skerry.cli import state
-from skerry.cli.failure import USAGE, Failure
 
 
 def names(kind: Kind, incomplete: str) -> list[str]:
@@ -63,7 +61,6 @@ StatusStyle = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|y
 Wait = Annotated[
     str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is healthy; 0s: not at all.")
 ]
-WAIT = "5m"
 Release = Annotated[str, typer.Argument(metavar="NAME", help="Name of the release.", autocompletion=releases)]
 
 
@@ -72,15 +69,3 @@ def wait_option(default: str, what: str) -> Any:
     return typer.Option(
         "--wait", metavar="DURATION", help=f"How long to wait until {what}; 0s: not at all. Default: {default}."
     )
-
-
-def secret_file(text: str, option: str) -> str:
-    """The content of a file with a secret, without the end of its line; `-` is stdin. Failure (usage)."""
-    import sys
-
-    if text == "-":
-        return sys.stdin.read().rstrip("\r\n")
-    try:
-        return Path(text).expanduser().read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{option} {text}: {getattr(error, 'strerror', None) or 'it is no text'}", USAGE) from error

@@ -11,8 +11,9 @@ from skerry.api.meta import Document
 from skerry.api.names import DEFAULT
 from skerry.cli import output
 from skerry.cli.commands.app import instances, values
+from skerry.cli.commands.app.given import given, upgraded
+from skerry.cli.commands.app.installing import WAIT
 from skerry.cli.commands.app.options import (
-    WAIT,
     AllWorkspaces,
     Release,
     StatusStyle,
@@ -60,9 +61,9 @@ def diff(
     from skerry.cli.paths import path_in
 
     place = workspace_of(workspace, False)
-    overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    overrides = given(files, set_, set_string, set_file, set_secret, values_for)
     api = connect(kubeconfig, context)
-    changed = values.upgraded(api.get(path_in(APP_RELEASE, place, name)), version, overrides, reset=reset_values)
+    changed = upgraded(api.get(path_in(APP_RELEASE, place, name)), version, overrides, reset=reset_values)
     body: dict[str, Any] = {
         "apiVersion": APP_RELEASE.api_version,
         "kind": "ReleaseDiffRequest",
@@ -122,7 +123,7 @@ def status(
 
     Example: skerry app status web -o wide
     """
-    output.check_format(style)
+    instances.check_style(style)
     api = connect(kubeconfig, context)
     if watch:
         _show_changes(api, workspace or DEFAULT, name, style)
@@ -189,6 +190,7 @@ def rollback(
     """
     from skerry.cli.apps import workspace_of
 
+    instances.check_style(style)
     wait_s, place = seconds(wait), workspace_of(workspace, False)
     api = connect(kubeconfig, context)
     _act(api, place, name, "rollback", "ReleaseRollback", **({"revision": revision} if revision else {}))

@@ -10,9 +10,10 @@ import typer
 from skerry.api.kinds import APP_RELEASE
 from skerry.api.meta import Document
 from skerry.cli import selecting
-from skerry.cli.commands.app import instances, releases, values
+from skerry.cli.commands.app import installing, instances, releases, values
+from skerry.cli.commands.app.given import given, upgraded
+from skerry.cli.commands.app.installing import WAIT
 from skerry.cli.commands.app.options import (
-    WAIT,
     AppArgument,
     Release,
     StatusStyle,
@@ -21,7 +22,7 @@ from skerry.cli.commands.app.options import (
     WorkspaceOption,
 )
 from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
-from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
+from skerry.cli.failure import FAILED, Failure
 from skerry.cli.term import out, say, seconds
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ OnFailure = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what the first cluster would get, Secrets masked; change nothing.")
 ]
-_ON_FAILURE = {"": "", "keep": "Keep", "rollback": "Rollback"}
 
 
 def install(
@@ -78,36 +78,24 @@ def install(
 
     Example: skerry app install web stable/nginx --cluster m1 -n shop --set replicas=2
     """
-    from skerry.cli.apps import find_app, find_version, new, reference, workspace_of
-    from skerry.cli.paths import path_in
+    from skerry.cli.apps import workspace_of
 
+    instances.check_style(style)
     wait_s, place = seconds(wait), workspace_of(workspace, False)
-    where = _clusters(cluster, selector)
-    overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    where = installing.clusters(cluster, selecting.label_selector(selector) if selector else {})
+    overrides = given(files, set_, set_string, set_file, set_secret, values_for)
+    options = installing.options(create_namespace, timeout, on_failure)
     api = connect(kubeconfig, context)
-    _check_engine(api)
-    entry = find_app(api, app, place)
-    spec: dict[str, Any] = {
-        "app": reference(entry, place),
-        "version": find_version(api, entry, version)["spec"]["version"],
-        "clusters": where,
-        "values": overrides.values,
-        "overrides": overrides.overrides,
-        **({"targetNamespace": namespace} if namespace else {}),
-        **({"createNamespace": True} if create_namespace else {}),
-        **_options(timeout, on_failure),
-    }
-    body = new(APP_RELEASE, place, name, **spec)
-    if overrides.secrets:
-        body["spec"]["suspend"] = True
+    installing.check_engine(api)
+    spec = installing.release_spec(api, place, app, version, where, targetNamespace=namespace, **options)
+    spec |= {"values": overrides.values, "overrides": overrides.overrides}
     if dry_run:
-        _print_dry(api, place, name, {**body["spec"], "suspend": False}, overrides.secrets, body)
+        _print_dry(api, place, name, spec, overrides.secrets, installing.release(place, name, spec))
         return
-    api.post(path_in(APP_RELEASE, place), body)
+    installing.make(api, place, name, {**spec, "suspend": True} if overrides.secrets else spec)
     if overrides.secrets:
         _seal(api, place, name, overrides.secrets)
         _let_go(api, place, name)
-    say(f"release {place}/{name}: {spec['app']} {spec['version']}")
     instances.follow(api, place, name, wait_s, style)
 
 
@@ -139,13 +127,14 @@ def upgrade(
     from skerry.cli.apps import workspace_of
     from skerry.cli.paths import path_in
 
+    instances.check_style(style)
     wait_s, place = seconds(wait), workspace_of(workspace, False)
-    overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    overrides = given(files, set_, set_string, set_file, set_secret, values_for)
     api = connect(kubeconfig, context)
-    _check_engine(api)
+    installing.check_engine(api)
     document = api.get(path_in(APP_RELEASE, place, name))
-    changed = values.upgraded(document, version, overrides, reset=reset_values)
-    changed["spec"].update(_options(timeout, on_failure))
+    changed = upgraded(document, version, overrides, reset=reset_values)
+    changed["spec"].update(installing.options(False, timeout, on_failure))
     if dry_run:
         _print_dry(api, place, name, changed["spec"], overrides.secrets, changed)
         return
@@ -155,35 +144,6 @@ def upgrade(
     else:
         api.put(path_in(APP_RELEASE, place, name), changed)
     instances.follow(api, place, name, wait_s, style)
-
-
-def _clusters(names: list[str] | None, selector: str) -> dict[str, Any]:
-    if bool(names) == bool(selector):
-        raise Failure("say where: --cluster NAME, once or more often, or --selector LABELS", USAGE)
-    return {"names": names} if names else {"selector": selecting.label_selector(selector)}
-
-
-def _options(timeout: str, on_failure: str) -> dict[str, str]:
-    if on_failure not in _ON_FAILURE:
-        raise Failure(f"--on-failure {on_failure}: use keep or rollback", USAGE)
-    options: dict[str, str] = {}
-    if timeout:
-        options["timeout"] = f"{max(1, round(seconds(timeout)))}s"
-    if on_failure:
-        options["onFailure"] = _ON_FAILURE[on_failure]
-    return options
-
-
-def _check_engine(api: Api) -> None:
-    """Failure (prerequisite missing) while the host has no Helm."""
-    from skerry.api.appstore import STORE
-    from skerry.api.conditions import condition_of
-    from skerry.api.kinds import APP_STORE
-    from skerry.cli.paths import path_in
-
-    ready = condition_of(api.get(path_in(APP_STORE, "", STORE)), "HelmReady")
-    if ready.status == "False":
-        raise Failure(f"the host can install nothing: {ready.message}", MISSING)
 
 
 def _seal(api: Api, namespace: str, name: str, secrets: dict[str, str], **release: Any) -> None:

@@ -11,12 +11,12 @@ from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_REPOSITORY
 from skerry.api.meta import Document
 from skerry.cli import listing, output
+from skerry.cli.commands.app.given import secret_file
 from skerry.cli.commands.app.options import (
     AllWorkspaces,
     Global,
     WorkspaceOption,
     repositories,
-    secret_file,
     wait_option,
 )
 from skerry.cli.commands.clients import ContextName, Kubeconfig, Style, connect
