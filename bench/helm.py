@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.federation import say
+from services.appstore.helm import rooms
 from services.appstore.helm.commandline import CommandLine
-from services.appstore.helm.engine import RenderRequest
+from services.appstore.helm.engine import Engine, RenderRequest
 from services.appstore.helm.jail import walls
 from services.appstore.helm.lookup import SDK
 from services.appstore.helm.sdk import Sdk
@@ -43,11 +45,16 @@ def measure(rounds: int) -> dict[str, Any]:
         async def alone() -> None:
             subprocess.run(bare, capture_output=True, check=True, env={"HOME": directory}, timeout=60)
 
-        engine = CommandLine(program)
-        ways: dict[str, Callable[[], Awaitable[object]]] = {"alone": alone, "jail": lambda: engine.template(request)}
+        async def jailed(engine: Engine) -> None:
+            with rooms.directory() as own:
+                await engine.template(request, own / "manifest.yaml")
+
+        ways: dict[str, Callable[[], Awaitable[object]]] = {
+            "alone": alone,
+            "jail": partial(jailed, CommandLine(program)),
+        }
         if importlib.util.find_spec(SDK) is not None:
-            library = Sdk()
-            ways["library"] = lambda: library.template(request)
+            ways["library"] = partial(jailed, Sdk())
         taken = asyncio.run(_measure(rounds, ways))
     figures = {f"{name}_ms": round(statistics.median(times) * 1e3, 1) for name, times in taken.items()}
     overhead = [jail - bare for jail, bare in zip(taken["jail"], taken["alone"], strict=True)]

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import time
 from collections import OrderedDict
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from services.appstore.helm.engine import Engine, HelmError, RenderRequest
 from services.appstore.helm.lookup import Lookup
+from services.appstore.helm.rooms import directory
 from services.appstore.helm.slots import Slots
 from services.appstore.inspect.client import read_package, read_risks
 from services.appstore.metadata import ChartError
@@ -114,11 +113,11 @@ class Checks:
 
 async def rendered_risks(engine: Engine, content: bytes) -> list[Document]:
     """What a package does with its default values. HelmError."""
-    with tempfile.TemporaryDirectory(prefix="skerry-check-") as directory:
-        chart = Path(directory) / "chart.tgz"
+    with directory() as own:
+        chart, manifest = own / "chart.tgz", own / "manifest.yaml"
         await asyncio.to_thread(chart.write_bytes, content)
-        rendered = await engine.template(RenderRequest(chart=chart, release=RELEASE, namespace=NAMESPACE))
-    every = await read_risks(rendered.manifest, NAMESPACE)
+        await engine.template(RenderRequest(chart=chart, release=RELEASE, namespace=NAMESPACE), manifest)
+        every = await read_risks(manifest, NAMESPACE)
     return [{"type": each.type, "objects": list(each.objects), "count": each.total} for each in every]
 
 

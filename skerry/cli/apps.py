@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
         def find(self, path: str) -> Document | None: ...
 
+
 FIRST_S, POLL_S = 0.1, 0.5
 """Between two looks: soon at first, for much is done within a second."""
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5.0
 """Then it is asked again by who waits longer."""
+WRITE_S = 30.0
+"""What changes something is not asked again, so its answer is waited for as long as by everybody else."""
 QUIET_S = 150.0
 """A watch sends bookmarks every minute."""
 MAX_HEAD, CHUNK = 64 * 1024, 256 * 1024
@@ -167,9 +169,11 @@ class Quick:
         content = json.dumps(body).encode()
         head = self._head("POST", path, "application/json")
         head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+        self._socket.settimeout(WRITE_S)
         try:
             self._socket.sendall(head.encode("ascii") + b"\r\n" + content)
             answer = self._answer()
+            self._socket.settimeout(TIMEOUT_S)
         except (OSError, NotQuick) as error:
             who = self._credential
             raise Failure(

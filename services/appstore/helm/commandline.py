@@ -14,7 +14,6 @@ from services.appstore.helm.engine import (
     ClusterRequest,
     EngineName,
     HelmError,
-    Rendered,
     RenderRequest,
     RollbackRequest,
     Uninstalled,
@@ -23,8 +22,8 @@ from services.appstore.helm.engine import (
     UpgradeRequest,
 )
 from services.appstore.helm.failures import failure
-from services.appstore.helm.jail import PATIENCE, Finished, Jail, run
-from services.appstore.helm.limits import check_manifest
+from services.appstore.helm.jail import OUTPUT, PATIENCE, Finished, Jail, run
+from services.appstore.helm.limits import LARGEST_MANIFEST, check_manifest
 from services.appstore.helm.preflight import Preflight
 from services.appstore.helm.rooms import (
     DATA,
@@ -34,10 +33,15 @@ from services.appstore.helm.rooms import (
     check_names,
     cluster_room,
     environment,
+    pieces,
     room,
 )
 
 GRACE_S = 10.0
+TRUSTING = "--disable-openapi-validation"
+"""Fields are the API server's to check, strictly, as it is asked to with each object. Without this Helm reads the schemas of all kinds
+first, two thirds of its time, to see that the server can; then it looks at nothing itself (k8s.io/kubectl ParamVerifyingSchema).
+"""
 _REVISION = re.compile(r"^REVISION: (\d{1,9})$", re.MULTILINE)
 _HOOKS, _MANIFEST = "\nHOOKS:\n", "\nMANIFEST:\n"
 _KUBE_VERSION = re.compile(r"v?\d{1,3}\.\d{1,3}(?:\.\d{1,3})?(?:[-+][0-9A-Za-z.+-]{1,60})?")
@@ -69,7 +73,7 @@ class CommandLine:
             raise HelmError("EngineMissing", f"{self._program} does not say a version: it is no helm")
         return match[1]
 
-    async def template(self, request: RenderRequest) -> Rendered:
+    async def template(self, request: RenderRequest, into: Path) -> None:
         """As Engine has it."""
         check_names(request.release, request.namespace)
         arguments = ["template", request.release, check_chart(request.chart), f"--namespace={request.namespace}"]
@@ -85,8 +89,8 @@ class CommandLine:
         )
         async with room(self._directory, request.secrets) as own:
             arguments.append(f"--values={own.values(request.values)}")
-            finished = await self._helm(own, arguments, deadline_s=request.deadline_s, read=request.chart)
-        return Rendered(manifest=check_manifest(finished.stdout))
+            await self._helm(own, arguments, deadline_s=request.deadline_s, read=request.chart, into=into)
+        check_manifest(pieces(into))
 
     async def check(self, request: RenderRequest) -> None:
         """As Engine has it."""
@@ -105,7 +109,7 @@ class CommandLine:
             "--reset-values",
             "--hide-notes",
         ]
-        arguments += ["--server-side=auto", f"--history-max={request.history}", *_hooks(request)]
+        arguments += [TRUSTING, "--server-side=auto", f"--history-max={request.history}", *_hooks(request)]
         if request.labels:
             arguments.append(f"--labels={_labels(request)}")
         arguments += _flags(
@@ -137,8 +141,10 @@ class CommandLine:
         lines = finished.stdout.decode(errors="replace").splitlines()
         return Uninstalled(kept=tuple(line.strip() for line in lines if line.startswith("[")))
 
-    async def _helm(self, own: Room, arguments: list[str], *, deadline_s: float, read: Path | None = None) -> Finished:
-        """Run it. Who changes a cluster gets time to write down that it was stopped, who does not is killed at once."""
+    async def _helm(
+        self, own: Room, arguments: list[str], *, deadline_s: float, read: Path | None = None, into: Path | None = None
+    ) -> Finished:
+        """Run it; what it prints goes into a manifest `into`, if that is named. Who changes a cluster gets time to write down that it was stopped, who does not is killed at once."""
         jail = Jail(
             own.directory,
             read=(read,) if read else (),
@@ -147,15 +153,15 @@ class CommandLine:
             grace_s=GRACE_S if own.ports else 0.0,
             patience=0 if own.ports else PATIENCE,
             required=self._required,
+            output=LARGEST_MANIFEST if into else OUTPUT,
         )
+        command = [str(self._program), *arguments]
         try:
-            finished = await run(
-                jail, [str(self._program), *arguments], deadline_s=deadline_s, environ=environment(own)
-            )
+            finished = await run(jail, command, deadline_s=deadline_s, stdout=into, environ=environment(own))
         except OSError as error:
             raise HelmError("EngineMissing", f"{self._program} cannot be started: {error.strerror}") from error
         if (finished.ending, finished.code) != ("exit", 0):
-            raise failure(finished, own.secrets, deadline_s=deadline_s)
+            raise failure(finished, own.secrets, deadline_s=deadline_s, output=jail.output)
         return finished
 
 
@@ -173,7 +179,8 @@ def _upgraded(text: str, *, dry_run: bool) -> Upgraded:
     if not revisions:
         raise HelmError("Failed", "helm succeeded, and did not say which revision it made")
     manifest = text.partition(_HOOKS)[2].replace(_MANIFEST, "\n", 1) if dry_run else ""
-    return Upgraded(revision=int(revisions[-1]), manifest=check_manifest(manifest.encode()))
+    check_manifest([manifest.encode()])
+    return Upgraded(revision=int(revisions[-1]), manifest=manifest)
 
 
 def _matched(pattern: re.Pattern[str], text: str, what: str) -> str:

@@ -5,12 +5,14 @@ Only what differs is written out: writing YAML is the slow part.
 
 from __future__ import annotations
 
+import base64
 import difflib
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import yaml
 
+from services.appstore.helm.failures import MASK
 from services.appstore.helm.failures import masked as without_secrets
 from services.appstore.helm.manifest import Identity, ManifestObject
 from skerry.api.meta import Document
@@ -57,6 +59,23 @@ def differences(
 def shown(content: Document, other: Document | None = None) -> Document:
     """An object as people may see it: of a Secret the values are left out, and whether they are those of `other` stays."""
     return _shown(content, other, BEFORE)
+
+
+def worded(manifest: str, texts: Iterable[str]) -> str:
+    """A manifest in which the word stands that what would be is rendered with, as it is and as Secrets have it."""
+    for text in sorted(texts, key=len, reverse=True):
+        manifest = manifest.replace(text, MASK).replace(_base64(text), _base64(MASK))
+    return manifest
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def whole(objects: Iterable[ManifestObject], secrets: Collection[str] = ()) -> str:
+    """Objects as YAML that people may see."""
+    texts = (yaml.safe_dump(shown(each.content), sort_keys=False, allow_unicode=True) for each in objects)
+    return without_secrets("".join(f"---\n{text}" for text in texts), secrets)
 
 
 def _by_key(objects: Iterable[ManifestObject], namespace: str) -> dict[tuple[str, ...], ManifestObject]:

@@ -143,20 +143,12 @@ class UninstallRequest(ClusterRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rendered:
-    """What a chart makes of values."""
-
-    manifest: str = field(repr=False)
-    """YAML documents, hooks and test objects among them (`manifest.objects` tells them apart)."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Upgraded:
     """What an upgrade has done; its notes and values are in the release itself (`releases`)."""
 
     revision: int
     manifest: str = field(default="", repr=False)
-    """Of a dry run: as `Rendered.manifest`, by what the cluster says."""
+    """Of a dry run: as a file of `Engine.template`, by what the cluster says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +173,11 @@ class Engine(Protocol):
         """Helm's, as `4.3.1`."""
         ...
 
-    async def template(self, request: RenderRequest) -> Rendered: ...
+    async def template(self, request: RenderRequest, into: Path) -> None:
+        """Write what a chart makes of values into a new file: YAML documents, hooks and test objects among them
+        (`manifest.objects` tells them apart). It is a stranger's, of up to 8 MiB, and never in our memory.
+        """
+        ...
 
     async def check(self, request: RenderRequest) -> None:
         """Render what would be sent, so that what is too much, or does not meet the schema, is never sent; once for the same

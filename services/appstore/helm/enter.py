@@ -53,9 +53,10 @@ def main() -> None:
         if os.getppid() != jail["parent"]:
             sys.exit(1)
     if patience := jail.get("nice", 0):
+        os.setpgid(0, 0)
         os.nice(patience)
         if sys.platform == "linux":
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # it takes nobody's turn when it wakes up
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # whoever wakes up has its turn at once
     for name, value in jail["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
     version = landlock_version()

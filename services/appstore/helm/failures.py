@@ -15,7 +15,7 @@ from typing import Any
 
 from services.appstore.helm.engine import HelmError, Reason
 from services.appstore.helm.enter import NO_JAIL
-from services.appstore.helm.jail import Finished
+from services.appstore.helm.jail import MIB, OUTPUT, Finished
 from skerry.api.meta import Document
 
 LONGEST = 2000
@@ -81,8 +81,10 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-def failure(finished: Finished, secrets: Collection[str] = (), *, deadline_s: float = 0.0) -> HelmError:
-    """The error for a Helm that did not succeed: how it ended, else what it said."""
+def failure(
+    finished: Finished, secrets: Collection[str] = (), *, deadline_s: float = 0.0, output: int = OUTPUT
+) -> HelmError:
+    """The error for a Helm that did not succeed: how it ended, else what it said. `output`: bytes that it may have printed."""
     stderr = finished.stderr.decode(errors="replace")
     if finished.code == NO_JAIL or stderr.startswith(_NOT_STARTED):
         return HelmError("EngineMissing", f"Helm was not started: {cleaned(stderr.strip().rpartition(chr(10))[2])}")
@@ -92,7 +94,9 @@ def failure(finished: Finished, secrets: Collection[str] = (), *, deadline_s: fl
             "Deadline", f"Helm did not end within {deadline_s:.0f} s and was stopped{said and f': {said}'}"
         )
     if finished.ending == "output":
-        return HelmError("ResourceLimit", "what Helm printed is more than 16 MiB: the chart renders too much")
+        return HelmError(
+            "ResourceLimit", f"what Helm printed is more than {output // MIB} MiB: the chart renders too much"
+        )
     if finished.ending == "processor":
         return HelmError("ResourceLimit", "Helm was stopped: the chart took more processor time than it may")
     if (finished.ending, finished.code) in _CRASHES and _OUT_OF_MEMORY.search(stderr):

@@ -11,8 +11,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 """Where Skerry is, for a Python in a jail."""
 _CPU_SIGNALS = (signal.SIGKILL, signal.SIGXCPU)
 _LOOK_S = 1.0
+OUTPUT = 16 * MIB
 PIECE = 256 * 1024
 """Bytes that are written at once."""
 PATIENCE = 10
@@ -47,13 +48,15 @@ class Jail(NamedTuple):
     files: int = 256
     file: int = 64 * MIB
     """Bytes of a file that it writes."""
-    output: int = 16 * MIB
+    output: int = OUTPUT
     """Bytes that it may say on stdout."""
     errors: int = MIB
     grace_s: float = 10.0
     """Between SIGTERM and SIGKILL."""
     patience: int = 0
-    """By how much everything else on the machine goes before it (nice(2))."""
+    """By how much everything else of this session goes before it (nice(2)). It stays in the session then: where sessions share the
+    processor (sched(7), the autogroup feature) a new one would have as much as all that Skerry runs.
+    """
     required: bool = False
     """Whether it is not to run where a wall is missing."""
 
@@ -95,34 +98,55 @@ async def run(
     *,
     deadline_s: float,
     stdin: Iterable[bytes] = (),
+    stdout: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run a command, named by its path, to its end or to the deadline. OSError if the directory or the program is not there. What it
-    reads on `stdin` comes in parts, so that nothing large is put together for it.
+    reads on `stdin` comes in parts, so that nothing large is put together for it; what it says goes into the file `stdout`, a new
+    one, if that is named: then it is not in `Finished`.
 
     When it is cancelled the program and all its children are killed before it returns.
     """
+    if stdout is not None:
+        jail = jail._replace(file=jail.output + 1)
     directory = str(jail.directory)
     own = {"HOME": directory, "TMPDIR": directory, "PATH": "", "SKERRY_JAIL": _described(jail, command[0])}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-S",
-        str(Path(enter.__file__)),
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=directory,
-        env={**(environ or {}), **own},
-        start_new_session=True,
-    )
+    with _stdout(stdout) as target:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(enter.__file__)),
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=target,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=directory,
+            env={**(environ or {}), **own},
+            start_new_session=not jail.patience,
+        )
     try:
-        return await _until(process, jail, deadline_s, stdin)
+        finished = await _until(process, jail, deadline_s, stdin)
+        if stdout is not None and stdout.stat().st_size > jail.output:
+            return finished._replace(ending="output")
+        return finished
     finally:
         _signal(process, signal.SIGKILL)
         await process.wait()
         await _drained(process)
+
+
+@contextmanager
+def _stdout(path: Path | None) -> Iterator[int]:
+    """Where a process is to write: into a new file, which is nobody else's to read, or into a pipe."""
+    if path is None:
+        yield asyncio.subprocess.PIPE
+        return
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 def _described(jail: Jail, program: str) -> str:
@@ -144,14 +168,14 @@ def _described(jail: Jail, program: str) -> str:
 async def _until(
     process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: Iterable[bytes]
 ) -> Finished:
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018  pipes were asked for
+    assert process.stdin and process.stderr  # noqa: S101, PT018  pipes were asked for
     stdout, stderr = bytearray(), bytearray()
     processor = _Processor(process.pid)
     ending: Ending | None = None
     watching = asyncio.create_task(processor.watch())
     reading = asyncio.gather(
         _fed(process.stdin, stdin),
-        _bounded(process.stdout, stdout, jail.output, cut=False),
+        *((_bounded(process.stdout, stdout, jail.output, cut=False),) if process.stdout else ()),
         _bounded(process.stderr, stderr, jail.errors, cut=True),
     )
     try:
@@ -251,4 +275,7 @@ async def _stop(process: asyncio.subprocess.Process, grace_s: float) -> None:
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:  # it has not come to making its group, or has ended
+            process.send_signal(number)

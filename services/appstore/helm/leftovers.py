@@ -43,6 +43,11 @@ def leftovers(
     return tuple(dict.fromkeys(every))[:MOST]
 
 
+def may_stay(each: ManifestObject) -> bool:
+    """True for an object that stays if it is there, or of which something does."""
+    return _leftover(each, _Kubectl("", "")) is not None
+
+
 def is_of_crds(each: ManifestObject) -> bool:
     """True for a CRD of a chart's crds/, which Helm makes and never deletes."""
     return each.identity.group == EXTENSIONS and "/crds/" in each.source

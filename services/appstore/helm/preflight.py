@@ -10,11 +10,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from services.appstore.helm.engine import HelmError, RenderRequest
+from services.appstore.helm.rooms import directory
 
 REMEMBERED = 1000
 DECIDES = ("ResourceLimit", "Deadline", "SchemaInvalid")
@@ -22,9 +24,9 @@ DECIDES = ("ResourceLimit", "Deadline", "SchemaInvalid")
 
 
 class Preflight:
-    """See the module. `template` renders, HelmError."""
+    """See the module. `template` renders into a file, HelmError."""
 
-    def __init__(self, template: Callable[[RenderRequest], Awaitable[object]]) -> None:
+    def __init__(self, template: Callable[[RenderRequest, Path], Awaitable[None]]) -> None:
         self._template = template
         self._well: OrderedDict[bytes, None] = OrderedDict()
         """Digests of requests that were rendered well, the last used last."""
@@ -39,7 +41,8 @@ class Preflight:
         async with lock:
             if key not in self._well:
                 try:
-                    await self._template(request)
+                    with directory() as own:
+                        await self._template(request, own / "manifest.yaml")
                 except HelmError as error:
                     if error.reason in DECIDES:
                         raise

@@ -213,6 +213,22 @@ def revision(secret: Document) -> Revision:
     )
 
 
+def revision_in(secret: bytes) -> Revision:
+    """The same, from the JSON of the Secret."""
+    return revision(secret_in(secret))
+
+
+def secret_in(content: bytes) -> Document:
+    """A Secret from its JSON. ReleaseError."""
+    try:
+        secret = decoded(content)
+    except msgspec.DecodeError as error:
+        raise ReleaseError(str(error)) from error
+    if not isinstance(secret, dict):
+        raise ReleaseError("it is no object")
+    return secret
+
+
 _STATES: dict[str, State] = {
     "deployed": "Deployed",
     "superseded": "Deployed",
@@ -223,6 +239,14 @@ _STATES: dict[str, State] = {
 
 
 def _unpacked(secret: Document) -> _Release:
+    content = _packed(secret)
+    try:
+        return decoded(_inflated(content) if content.startswith(_GZIP) else content, _Release)
+    except msgspec.DecodeError as error:
+        raise ReleaseError(f"data.release: {error}") from error
+
+
+def _packed(secret: Document) -> bytes:
     if secret.get("type") != TYPE:
         raise ReleaseError(f"its type is not {TYPE}")
     data = secret.get("data")
@@ -230,13 +254,21 @@ def _unpacked(secret: Document) -> _Release:
     if not isinstance(text, str):
         raise ReleaseError("it has no data.release")
     try:
-        content = binascii.a2b_base64(binascii.a2b_base64(text))
+        return binascii.a2b_base64(binascii.a2b_base64(text))
     except (binascii.Error, ValueError) as error:
         raise ReleaseError(f"data.release is no base64: {error}") from error
+
+
+def unpacks_within(secret: Document, most: int) -> bool:
+    """True if a revision has so many bytes at most when it is unpacked, or cannot be."""
     try:
-        return decoded(_inflated(content) if content.startswith(_GZIP) else content, _Release)
-    except msgspec.DecodeError as error:
-        raise ReleaseError(f"data.release: {error}") from error
+        content = _packed(secret)
+        return (
+            len(zlib.decompressobj(wbits=31).decompress(content, most + 1) if content.startswith(_GZIP) else content)
+            <= most
+        )
+    except (ReleaseError, zlib.error):
+        return True
 
 
 def _inflated(content: bytes) -> bytes:

@@ -13,8 +13,8 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from services.appstore.helm.engine import ClusterRequest, HelmError
-from services.appstore.helm.jail import MIB
+from services.appstore.helm.jail import MIB, PIECE
 from skerry.api.meta import Document
 from skerry.api.validation import is_label, is_label_value, is_subdomain
 from skerry.identity.files import write_private
@@ -58,14 +58,29 @@ class Room:
         return path
 
 
+def pieces(path: Path) -> Iterator[bytes]:
+    """What is in a file, in parts: it may be larger than what of it should be in memory."""
+    with path.open("rb", buffering=0) as file:
+        yield from iter(partial(file.read, PIECE), b"")
+
+
+@contextmanager
+def directory(folder: Path | None = None) -> Iterator[Path]:
+    """A private directory in `folder` (None: the system's for temporary files) that goes with the block; of a process that is
+    killed, with the next one (`sweep`).
+    """
+    own = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{_LIFE}-", dir=folder))
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
 @asynccontextmanager
 async def room(folder: Path | None, secrets: frozenset[str], ports: tuple[int, ...] = ()) -> AsyncIterator[Room]:
-    """A directory in `folder` (None: the system's for temporary files) for one operation."""
-    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{_LIFE}-", dir=folder))
-    try:
-        yield Room(directory, secrets, ports)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    """A directory for one operation, as `directory` makes it."""
+    with directory(folder) as own:
+        yield Room(own, secrets, ports)
 
 
 @asynccontextmanager

@@ -18,7 +18,6 @@ from services.appstore.helm.engine import (
     ClusterRequest,
     EngineName,
     HelmError,
-    Rendered,
     RenderRequest,
     RollbackRequest,
     Uninstalled,
@@ -33,6 +32,7 @@ from services.appstore.helm.orders import Operation, Order, OrderAnswer
 from services.appstore.helm.preflight import Preflight
 from services.appstore.helm.rooms import Room, check_chart, check_labels, check_names, cluster_room, environment, room
 from skerry.api.decode import decoded
+from skerry.identity.files import write_private
 
 DATA = 320 * MIB
 """Bytes: Helm's 192 MiB, Python, and what of the library is written to."""
@@ -55,7 +55,7 @@ class Sdk:
         async with room(self._directory, frozenset()) as own:
             return (await self._work(own, Order(operation="version"), deadline_s=30.0)).version
 
-    async def template(self, request: RenderRequest) -> Rendered:
+    async def template(self, request: RenderRequest, into: Path) -> None:
         """As Engine has it."""
         check_names(request.release, request.namespace)
         _refuse(
@@ -74,7 +74,9 @@ class Sdk:
         )
         async with room(self._directory, request.secrets) as own:
             answer = await self._work(own, order, deadline_s=request.deadline_s)
-        return Rendered(manifest=check_manifest(answer.manifest.encode()))
+        manifest = answer.manifest.encode()
+        check_manifest([manifest])
+        write_private(into, manifest, durable=False)
 
     async def check(self, request: RenderRequest) -> None:
         """As Engine has it, for the version of Kubernetes that the library knows."""
@@ -103,7 +105,8 @@ class Sdk:
                 dry_run=request.dry_run,
             )
             answer = await self._work(own, order, deadline_s=request.deadline_s)
-        return Upgraded(revision=answer.revision, manifest=check_manifest(answer.manifest.encode()))
+        check_manifest([answer.manifest.encode()])
+        return Upgraded(revision=answer.revision, manifest=answer.manifest)
 
     async def rollback(self, request: RollbackRequest) -> None:
         """As Engine has it. Revisions beyond `history` go at the next upgrade."""

@@ -65,9 +65,11 @@ class SlotTable:
         """Why the next in the queue, or one of a workspace, does not run, for people; empty if none waits."""
         if not any(workspace in ("", each.workspace) for each in self.waiting.values()):
             return ""
-        if workspace and self._sitting(now)[workspace] >= self.workers:
+        sitting, held = self._sitting(now)[workspace], self._held()[workspace]
+        if workspace and sitting and held >= self.workers:
+            beside = f", and {held - sitting} more run" if held > sitting else ""
             return (
-                f"{self.workers} operations of workspace {workspace} sit in hooks, as many as may: it begins when one of these hooks "
+                f"{sitting} operations of workspace {workspace} sit in hooks{beside}, as many as may: it begins when one of these hooks "
                 "ends, at its timeout at the latest, or when such a release is deleted"
             )
         ticket = self._next(now)
@@ -80,10 +82,8 @@ class SlotTable:
         busy = self._busy(now)
         if busy.total() >= self.workers:
             return None
-        sitting = self._sitting(now)
-        ready = {
-            ticket: each.workspace for ticket, each in self.waiting.items() if sitting[each.workspace] < self.workers
-        }
+        held = self._held()  # whoever runs may come to sit
+        ready = {ticket: each.workspace for ticket, each in self.waiting.items() if held[each.workspace] < self.workers}
         others = len(set(ready.values())) > 1
         share = (self.workers + 1) // 2 if others else self.workers
         return next((ticket for ticket, workspace in ready.items() if busy[workspace] < share), None)
@@ -95,6 +95,10 @@ class SlotTable:
     def _sitting(self, now: float) -> Counter[str]:
         """Operations of workspaces that sit in a hook."""
         return Counter(holder.workspace for holder in self.holders.values() if now - holder.since > SITS_S)
+
+    def _held(self) -> Counter[str]:
+        """Operations of workspaces, whether they sit or not."""
+        return Counter(holder.workspace for holder in self.holders.values())
 
     def _fits(self, waiter: _Waiter, now: float, room: int | None) -> bool:
         young = sum(holder.need for holder in self.holders.values() if now - holder.since < YOUNG_S)

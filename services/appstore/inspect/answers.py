@@ -8,8 +8,12 @@ from typing import BinaryIO
 import msgspec
 
 from services.appstore.foreignyaml import ForeignYamlError
+from services.appstore.helm import crds, releases
+from services.appstore.helm.differences import differences, whole, worded
 from services.appstore.helm.engine import HelmError, Reason
-from services.appstore.helm.manifest import objects
+from services.appstore.helm.leftovers import may_stay
+from services.appstore.helm.manifest import Identity, ManifestObject, objects
+from services.appstore.helm.releases import ReleaseError, Revision
 from services.appstore.helm.risks import Risk, risks
 from services.appstore.index import ListedChart, read
 from services.appstore.metadata import ChartError
@@ -28,6 +32,18 @@ class IndexQuestion(msgspec.Struct, frozen=True):
     charts: frozenset[str] = frozenset()
     """Empty: all."""
     seen: frozenset[str] = frozenset()
+
+
+class DifferenceQuestion(msgspec.Struct, frozen=True):
+    """How a manifest differs from a revision that is installed, whose Secret comes before it."""
+
+    namespace: str
+    secret: int
+    """Bytes of the Secret; 0: nothing is installed, and the whole manifest is shown."""
+    secrets: frozenset[str] = frozenset()
+    """Texts that are shown to nobody."""
+    unchanged: frozenset[str] = frozenset()
+    """Of these, those that are installed already."""
 
 
 class ContentRefused(msgspec.Struct, frozen=True, tag=True):
@@ -55,6 +71,25 @@ class RisksAnswer(msgspec.Struct, frozen=True, tag=True):
     risks: tuple[Risk, ...]
 
 
+class InventoryAnswer(msgspec.Struct, frozen=True, tag=True):
+    """A revision of a release, without manifest, hooks and values, and the objects that count to it."""
+
+    revision: Revision
+    identities: tuple[Identity, ...]
+
+
+class ObjectsAnswer(msgspec.Struct, frozen=True, tag=True):
+    """Objects."""
+
+    objects: tuple[ManifestObject, ...]
+
+
+class DifferenceAnswer(msgspec.Struct, frozen=True, tag=True):
+    """How objects differ, or all of them, as people may see it."""
+
+    text: str
+
+
 class RenderRefused(msgspec.Struct, frozen=True, tag=True):
     """What a chart renders is not taken."""
 
@@ -66,20 +101,41 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     """There is no more. An answer that ends without it is not whole."""
 
 
-InspectAnswer = IndexAnswer | PackageAnswer | RisksAnswer | ContentRefused | RenderRefused | Done
+InspectAnswer = (
+    IndexAnswer
+    | PackageAnswer
+    | RisksAnswer
+    | InventoryAnswer
+    | ObjectsAnswer
+    | DifferenceAnswer
+    | ContentRefused
+    | RenderRefused
+    | Done
+)
 _encode = msgspec.json.Encoder().encode
-_question = decoder(IndexQuestion)
+_question, _difference_question = decoder(IndexQuestion), decoder(DifferenceQuestion)
 
 
-def question(options: IndexQuestion) -> bytes:
-    """What is written to the process that reads an index, before the index."""
+def question(options: IndexQuestion | DifferenceQuestion) -> bytes:
+    """What is written before what is read."""
     return _encode(options) + b"\n"
 
 
 def main(what: str, stdin: BinaryIO) -> Iterator[bytes]:
     """The answers to what stands on stdin, a line each."""
-    for answer in (*_READERS[what](stdin), Done()):
+    for answer in answers(what, stdin):
         yield _encode(answer) + b"\n"
+
+
+def answers(what: str, stdin: BinaryIO) -> Iterator[InspectAnswer]:
+    """The answers to what stands on stdin."""
+    try:
+        yield from _READERS[what](stdin)
+    except (ChartError, ReleaseError) as error:
+        yield ContentRefused(getattr(error, "reason", "Unreadable"), str(error))
+    except HelmError as error:
+        yield RenderRefused(error.reason, str(error))
+    yield Done()
 
 
 def _index(stdin: BinaryIO) -> Iterator[InspectAnswer]:
@@ -95,22 +151,52 @@ def _index(stdin: BinaryIO) -> Iterator[InspectAnswer]:
 
 
 def _package(stdin: BinaryIO) -> Iterator[InspectAnswer]:
-    try:
-        yield PackageAnswer(read_package(stdin.read()))
-    except ChartError as error:
-        yield ContentRefused(error.reason, str(error))
+    yield PackageAnswer(read_package(stdin.read()))
 
 
 def _risks(stdin: BinaryIO) -> Iterator[InspectAnswer]:
     namespace = stdin.readline(HEAD).decode().strip()
-    try:
-        yield RisksAnswer(risks(objects(stdin.read().decode(errors="replace")), namespace))
-    except HelmError as error:
-        yield RenderRefused(error.reason, str(error))
+    yield RisksAnswer(risks(objects(stdin.read().decode(errors="replace")), namespace))
+
+
+def _inventory(stdin: BinaryIO) -> Iterator[InspectAnswer]:
+    revision = releases.revision_in(stdin.read())
+    identities = dict.fromkeys(each.identity for each in objects(revision.manifest) if not each.is_hook)
+    yield InventoryAnswer(revision._replace(manifest="", hooks=(), values={}), tuple(identities))
+
+
+def _leftovers(stdin: BinaryIO) -> Iterator[InspectAnswer]:
+    revision = releases.revision_in(stdin.read())
+    yield ObjectsAnswer(tuple(each for text in _manifests(revision) for each in objects(text) if may_stay(each)))
+
+
+def _manifests(revision: Revision) -> tuple[str, ...]:
+    return (revision.manifest, *(hook.manifest for hook in revision.hooks))
+
+
+def _crds(stdin: BinaryIO) -> Iterator[InspectAnswer]:
+    yield ObjectsAnswer(tuple(crds.definitions(stdin.read())))
+
+
+def _difference(stdin: BinaryIO) -> Iterator[InspectAnswer]:
+    asked = _difference_question(stdin.readline(HEAD))
+    secret = stdin.read(asked.secret)
+    after = [each for each in objects(stdin.read().decode(errors="replace")) if not each.is_test]
+    if not secret:
+        yield DifferenceAnswer(whole(after, asked.secrets))
+        return
+    texts = _manifests(releases.revision_in(secret))
+    before = [each for text in texts for each in objects(worded(text, asked.unchanged))]
+    changes = differences(before, after, asked.namespace, asked.secrets)
+    yield DifferenceAnswer("".join(each.text for each in changes))
 
 
 _READERS: dict[str, Callable[[BinaryIO], Iterator[InspectAnswer]]] = {
     "index": _index,
     "package": _package,
     "risks": _risks,
+    "inventory": _inventory,
+    "leftovers": _leftovers,
+    "crds": _crds,
+    "difference": _difference,
 }

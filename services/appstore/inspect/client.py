@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 from collections.abc import Iterable
 from functools import partial
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
+from services.appstore.helm import releases
 from services.appstore.helm.engine import HelmError
 from services.appstore.helm.jail import MIB, PATIENCE, PIECE, ROOT, Finished, Jail, python_paths, run
-from services.appstore.helm.manifest import objects
-from services.appstore.helm.risks import Risk, risks
+from services.appstore.helm.manifest import ManifestObject
+from services.appstore.helm.releases import ReleaseError
+from services.appstore.helm.risks import Risk
+from services.appstore.helm.rooms import directory, pieces
 from services.appstore.index import ListedChart
 from services.appstore.inspect.answers import (
     ContentRefused,
+    DifferenceAnswer,
+    DifferenceQuestion,
     Done,
     IndexAnswer,
     IndexQuestion,
     InspectAnswer,
+    InventoryAnswer,
+    ObjectsAnswer,
     PackageAnswer,
     RenderRefused,
     RisksAnswer,
+    answers,
     question,
 )
 from services.appstore.metadata import ChartError
@@ -37,55 +45,109 @@ DEADLINE_S = 60.0
 DATA = 384 * MIB
 """Bytes that it may need, Python's own among them."""
 SMALL = 64 * 1024
-"""Characters of a manifest that are read here: a process takes longer to start."""
+"""Bytes of a manifest, or of an unpacked revision, that are read here: a process takes longer to start."""
+T = TypeVar("T")
+
+
+class HiddenTexts(NamedTuple):
+    """Texts that are shown to nobody, and those of them that are installed already."""
+
+    secrets: frozenset[str]
+    unchanged: frozenset[str]
 
 
 async def read_index(content: BinaryIO, options: IndexQuestion) -> list[ListedChart]:
     """The charts of an index that are wanted; it is read from where the file stands. ChartError for what is no index, or cannot be read within the limits."""
     pieces = iter(partial(content.read, PIECE), b"")
-    answers = await _answers("index", chain([question(options)], pieces))
+    answers = await _asked("index", chain([question(options)], pieces))
     return [answer.chart for answer in answers if isinstance(answer, IndexAnswer)]
 
 
 async def read_package(content: bytes) -> Package:
     """The package. ChartError for one that is refused."""
-    for answer in await _answers("package", [content]):
-        if isinstance(answer, PackageAnswer):
-            return answer.package
+    return _only(await _asked("package", [content]), PackageAnswer).package
+
+
+async def read_risks(manifest: Path, namespace: str) -> tuple[Risk, ...]:
+    """The risks of a chart that renders this for a namespace. HelmError. A large manifest takes seconds and ten times its size to read."""
+    stdin = chain([f"{namespace}\n".encode()], pieces(manifest))
+    answers = await _asked_of_helm("risks", stdin, here=manifest.stat().st_size <= SMALL)
+    return _only(answers, RisksAnswer).risks
+
+
+async def read_inventory(secret: bytes) -> InventoryAnswer:
+    """What a revision of a release consists of, by the JSON of its Secret. HelmError."""
+    return _only(await _asked_of_helm("inventory", [secret], here=_is_small(secret)), InventoryAnswer)
+
+
+async def read_leftovers(secret: bytes) -> tuple[ManifestObject, ...]:
+    """The objects of a revision and its hooks that may stay when it is uninstalled, by the JSON of its Secret. HelmError."""
+    return _only(await _asked_of_helm("leftovers", [secret], here=_is_small(secret)), ObjectsAnswer).objects
+
+
+async def read_crds(package: bytes) -> tuple[ManifestObject, ...]:
+    """The CRDs in crds/ of a chart and of charts within it. HelmError."""
+    return _only(await _asked_of_helm("crds", [package]), ObjectsAnswer).objects
+
+
+async def read_difference(secret: bytes, manifest: Path, namespace: str, hidden: HiddenTexts) -> str:
+    """How a manifest differs from the revision in a Secret, by the JSON of that; all of it without one. HelmError."""
+    asked = DifferenceQuestion(namespace, len(secret), hidden.secrets, hidden.unchanged)
+    here = manifest.stat().st_size <= SMALL and (not secret or _is_small(secret))
+    stdin = chain([question(asked), secret], pieces(manifest))
+    return _only(await _asked_of_helm("difference", stdin, here=here), DifferenceAnswer).text
+
+
+def _is_small(secret: bytes) -> bool:
+    """True for the Secret of a revision that is read here."""
+    try:
+        return releases.unpacks_within(releases.secret_in(secret), SMALL)
+    except ReleaseError:
+        return True
+
+
+def _only(answers: Iterable[InspectAnswer], kind: type[T]) -> T:
+    """The answer that a question has. It has read what a stranger wrote, and may not have said it."""
+    for answer in answers:
+        if isinstance(answer, kind):
+            return answer
     raise ChartError("Unreadable", "nothing was read of it")
 
 
-async def read_risks(manifest: str, namespace: str) -> tuple[Risk, ...]:
-    """The risks of a chart that renders this for a namespace. HelmError. A large manifest takes seconds and ten times its size to read."""
-    if len(manifest) <= SMALL:
-        return await asyncio.to_thread(lambda: risks(objects(manifest), namespace))
-    pieces = (manifest[at : at + PIECE].encode() for at in range(0, len(manifest), PIECE))
+async def _asked_of_helm(what: str, stdin: Iterable[bytes], *, here: bool = False) -> list[InspectAnswer]:
+    """Answers about what a chart renders, or Helm keeps. HelmError."""
     try:
-        answers = await _answers("risks", chain([f"{namespace}\n".encode()], pieces))
+        return await _asked(what, stdin, here=here)
     except ChartError as error:
-        raise HelmError("Failed", f"what the chart renders: {error}") from error
-    for answer in answers:
-        if isinstance(answer, RenderRefused):
-            raise HelmError(answer.reason, answer.message)
-    return next(answer.risks for answer in answers if isinstance(answer, RisksAnswer))
+        raise HelmError("Failed", str(error)) from error
 
 
-async def _answers(what: str, stdin: Iterable[bytes]) -> list[InspectAnswer]:
-    with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
-        jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB, patience=PATIENCE)
+async def _asked(what: str, stdin: Iterable[bytes], *, here: bool = False) -> list[InspectAnswer]:
+    """The answers. ChartError, HelmError. `here`: it is small, and a process takes longer to start."""
+    if here:
+        content = BytesIO(b"".join(stdin))
+        return _told(await asyncio.to_thread(lambda: [*answers(what, content)]))
+    with directory() as own:
+        jail = Jail(own, read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB, patience=PATIENCE)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
         finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(ROOT)})
     lines = finished.stdout.splitlines()
     try:
-        answers: list[InspectAnswer] = [decoded(line, InspectAnswer) for line in lines]
+        said: list[InspectAnswer] = [decoded(line, InspectAnswer) for line in lines]
     except msgspec.DecodeError as error:
         raise _failed(finished) from error
-    if not answers or not isinstance(answers[-1], Done):
+    if not said or not isinstance(said[-1], Done):
         raise _failed(finished)
-    for answer in answers:
+    return _told(said)
+
+
+def _told(said: list[InspectAnswer]) -> list[InspectAnswer]:
+    for answer in said:
         if isinstance(answer, ContentRefused):
             raise ChartError(answer.reason, answer.message)
-    return answers
+        if isinstance(answer, RenderRefused):
+            raise HelmError(answer.reason, answer.message)
+    return said
 
 
 def _failed(finished: Finished) -> ChartError:

@@ -7,20 +7,18 @@ somebody names would `lookup` what that actor may read. Secret values are not re
 from __future__ import annotations
 
 import asyncio
-import base64
 import difflib
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
-from services.appstore.helm.differences import differences, shown
 from services.appstore.helm.engine import HelmError, RenderRequest
-from services.appstore.helm.failures import MASK, masked, secret_texts
-from services.appstore.helm.manifest import ManifestObject, objects
+from services.appstore.helm.failures import MASK, secret_texts
+from services.appstore.helm.rooms import directory
+from services.appstore.inspect.client import HiddenTexts, read_difference
 from services.appstore.metadata import ChartError
 from services.appstore.parts import AppStoreContext
 from services.appstore.releases import choosing, helmsecrets, secretvalues, specs
@@ -145,51 +143,33 @@ async def _diff(
 ) -> InstanceDiff:
     """What would change on one cluster; an error that says why that is not known."""
     try:
-        before = await _installed(context, subject, wanted.unchanged)
+        installed = await _installed(context, subject)
         layers = await _layers(context, wanted, subject)
-        after, secrets = await _rendered(context, wanted, cluster, layers, upgrade=before is not None)
+        secrets = frozenset(wanted.secrets.values()).union(*map(secret_texts, layers.below))
         values = "" if subject is None else _values_diff(subject, wanted, cluster)
-        if before is None:
-            text = await asyncio.to_thread(_shown, after)
-            return InstanceDiff(cluster=cluster.name, values=values, rendered=masked(text, secrets))
-        changes = await asyncio.to_thread(differences, before, after, wanted.place.namespace, secrets)
-        return InstanceDiff(cluster=cluster.name, values=values, manifest="".join(each.text for each in changes))
+        with directory() as own:
+            request = _render(wanted, cluster, own / "chart.tgz", layers, secrets, upgrade=bool(installed))
+            await _rendered(context, wanted, request, own / "manifest.yaml")
+            hidden = HiddenTexts(secrets, wanted.unchanged)
+            text = await read_difference(installed, own / "manifest.yaml", wanted.place.namespace, hidden)
+        if installed:
+            return InstanceDiff(cluster=cluster.name, values=values, manifest=text)
+        return InstanceDiff(cluster=cluster.name, values=values, rendered=text)
     except (HelmError, StatusError) as error:
         return InstanceDiff(cluster=cluster.name, error=reason_of(error)[1])
 
 
-async def _installed(
-    context: AppStoreContext, subject: InstanceSubject | None, unchanged: frozenset[str]
-) -> list[ManifestObject] | None:
-    """The objects of what is there, with the word that stands for secrets in the place of those that stay as they are; None if
-    nothing is.
-    """
+async def _installed(context: AppStoreContext, subject: InstanceSubject | None) -> bytes:
+    """The Secret of the revision that is there; empty if nothing is."""
     if subject is None:
-        return None
+        return b""
     if subject.waits and not subject.release.spec.suspend:
         raise Conflict(subject.waits)
     door = context.state.releases.door
     access = await door.access(subject.delegation, subject.cluster.name)
     secrets = await helmsecrets.read(door, access, subject.place)
     latest = secrets.state.deployed or secrets.state.latest
-    if latest is None:
-        return None
-    revision = await helmsecrets.revision(door, access, subject.place, latest)
-    manifests = [revision.manifest, *(hook.manifest for hook in revision.hooks)]
-    return await asyncio.to_thread(
-        lambda: [each for manifest in manifests for each in objects(worded(manifest, unchanged))]
-    )
-
-
-def worded(manifest: str, texts: Iterable[str]) -> str:
-    """A manifest in which the word stands that what would be is rendered with, as it is and as Secrets have it. Pure."""
-    for text in sorted(texts, key=len, reverse=True):
-        manifest = manifest.replace(text, MASK).replace(_base64(text), _base64(MASK))
-    return manifest
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+    return b"" if latest is None else await helmsecrets.secret(door, access, subject.place, latest)
 
 
 async def _layers(context: AppStoreContext, wanted: _Wanted, subject: InstanceSubject | None) -> ValueLayers:
@@ -207,33 +187,32 @@ async def _layers(context: AppStoreContext, wanted: _Wanted, subject: InstanceSu
     return ValueLayers(await state.operator.values_below(access, wanted.place, wanted.spec.values_from), words)
 
 
-async def _rendered(
-    context: AppStoreContext, wanted: _Wanted, cluster: Item, layers: ValueLayers, *, upgrade: bool
-) -> tuple[list[ManifestObject], frozenset[str]]:
-    """The objects as they would be, and texts that are shown to nobody."""
-    secrets = frozenset(wanted.secrets.values()).union(*map(secret_texts, layers.below))
+def _render(
+    wanted: _Wanted, cluster: Item, chart: Path, layers: ValueLayers, secrets: frozenset[str], *, upgrade: bool
+) -> RenderRequest:
+    """How the objects are rendered as they would be. Pure."""
     status = cluster.document().get("status") or {}
     extra = (status.get("apiVersions") or {}).get("extra") or []
+    return RenderRequest(
+        chart=chart,
+        release=wanted.place.name,
+        namespace=wanted.place.namespace,
+        values=values_of(wanted.spec, cluster.name, cluster.labels, layers),
+        secrets=secrets,
+        kube_version=str(status.get("kubernetesVersion") or ""),
+        api_versions=tuple(each for each in extra if isinstance(each, str)),
+        crds=False,
+        hooks=not wanted.spec.hooks or wanted.spec.hooks.enabled,
+        upgrade=upgrade,
+    )
+
+
+async def _rendered(context: AppStoreContext, wanted: _Wanted, request: RenderRequest, into: Path) -> None:
+    """Render into a file."""
     engine = await context.state.helm.required()
-    with tempfile.TemporaryDirectory(prefix="skerry-chart-") as directory:
-        chart = Path(directory) / "chart.tgz"
-        await asyncio.to_thread(chart.write_bytes, wanted.package)
-        request = RenderRequest(
-            chart=chart,
-            release=wanted.place.name,
-            namespace=wanted.place.namespace,
-            values=values_of(wanted.spec, cluster.name, cluster.labels, layers),
-            secrets=secrets,
-            kube_version=str(status.get("kubernetesVersion") or ""),
-            api_versions=tuple(each for each in extra if isinstance(each, str)),
-            crds=False,
-            hooks=not wanted.spec.hooks or wanted.spec.hooks.enabled,
-            upgrade=upgrade,
-        )
-        async with context.state.renders.slot(wanted.document["metadata"]["namespace"], engine.data):
-            rendered = await engine.template(request)
-    every = await asyncio.to_thread(objects, rendered.manifest)
-    return [each for each in every if not each.is_test], secrets
+    await asyncio.to_thread(request.chart.write_bytes, wanted.package)
+    async with context.state.renders.slot(wanted.document["metadata"]["namespace"], engine.data):
+        await engine.template(request, into)
 
 
 def _values_diff(subject: InstanceSubject, wanted: _Wanted, cluster: Item) -> str:
@@ -244,12 +223,6 @@ def _values_diff(subject: InstanceSubject, wanted: _Wanted, cluster: Item) -> st
     )
     lines = list(difflib.unified_diff(before, after, fromfile="values", tofile="values", lineterm=""))
     return "\n".join(lines) + "\n" if lines else ""
-
-
-def _shown(every: list[ManifestObject]) -> str:
-    """Objects as YAML; the values of Secrets are masked."""
-    texts = (yaml.safe_dump(shown(each.content), sort_keys=False, allow_unicode=True) for each in every)
-    return "".join(f"---\n{text}" for text in texts)
 
 
 async def resources(context: AppStoreContext, request: WriteRequest, body: Any) -> Document:

@@ -7,7 +7,6 @@ cluster's own operation looks again.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from services.appstore.helm.engine import Engine, HelmError, RenderRequest
+from services.appstore.helm.rooms import directory
 from services.appstore.metadata import ChartError
 from services.appstore.parts import AppStoreState
 from services.appstore.releases.specs import Place, ValueLayers, values_of
@@ -74,8 +74,8 @@ def _kube_version(cluster: Item) -> str:
 
 async def _looked_at(engine: Engine, content: bytes, requests: Iterable[RenderRequest]) -> list[FieldError]:
     """The requests are for this package, wherever it lies."""
-    with tempfile.TemporaryDirectory(prefix="skerry-chart-") as directory:
-        chart = Path(directory) / "chart.tgz"
+    with directory() as own:
+        chart = own / "chart.tgz"
         await asyncio.to_thread(chart.write_bytes, content)
         for request in requests:
             try:

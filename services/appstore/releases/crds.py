@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-
 import msgspec
 
-from services.appstore.archive import ArchiveError, files
 from services.appstore.helm.engine import HelmError
-from services.appstore.helm.manifest import ManifestObject, objects
-from services.appstore.helm.risks import EXTENSIONS
+from services.appstore.inspect.client import read_crds
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from skerry.errors import StatusError
 
@@ -20,7 +15,7 @@ MANAGER = "helm"
 
 async def replace(door: FrontDoor, access: MemberAccess, package: bytes) -> None:
     """Apply the CRDs of a package on a member. HelmError for what is no CRD, or is refused."""
-    for crd in await asyncio.to_thread(lambda: list(definitions(package))):
+    for crd in await read_crds(package):
         name = crd.identity.name
         path = f"/apis/{crd.identity.api_version}/customresourcedefinitions/{name}?fieldManager={MANAGER}&force=true"
         try:
@@ -31,20 +26,3 @@ async def replace(door: FrontDoor, access: MemberAccess, package: bytes) -> None
             if error.code in (400, 409, 422):
                 raise HelmError("Conflict", f"CustomResourceDefinition {name}: {error.message}") from error
             raise
-
-
-def definitions(package: bytes) -> Iterator[ManifestObject]:
-    """The CRDs in crds/ of a chart and of charts within it. HelmError RenderFailed for what is none."""
-    try:
-        texts = [
-            (file.path, file.content)
-            for file in files(package)
-            if "/crds/" in f"/{file.path}" and file.path.endswith((".yaml", ".yml", ".json"))
-        ]
-    except ArchiveError as error:
-        raise HelmError("RenderFailed", str(error)) from error
-    for path, content in texts:
-        for each in objects(content.decode(errors="replace")):
-            if (each.identity.group, each.identity.kind) != (EXTENSIONS, "CustomResourceDefinition"):
-                raise HelmError("RenderFailed", f"{path}: {each.identity} is no CustomResourceDefinition")
-            yield each._replace(source=path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from services.appstore.helm import releases
-from services.appstore.helm.releases import Entry, ReleaseError, ReleaseState, Revision
+from services.appstore.helm.engine import HelmError
+from services.appstore.helm.releases import Entry, ReleaseState
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.machine import Present
 from services.appstore.releases.specs import Place
@@ -64,14 +66,19 @@ async def read(door: FrontDoor, access: MemberAccess, place: Place) -> HelmSecre
     return HelmSecrets(entries, releases.state(entries))
 
 
-async def revision(door: FrontDoor, access: MemberAccess, place: Place, entry: Entry) -> Revision:
-    """A revision as a whole. BadGateway for a Secret that cannot be read; StatusError."""
-    answer = await door.get(access, f"{_path(place)}/{entry.secret}")
+async def secret(door: FrontDoor, access: MemberAccess, place: Place, entry: Entry) -> bytes:
+    """The Secret of a revision, as JSON. StatusError."""
+    return (await door.get(access, f"{_path(place)}/{entry.secret}")).body
+
+
+@contextmanager
+def reading(place: Place, entry: Entry) -> Iterator[None]:
+    """BadGateway for the Secret of a revision that cannot be read in this block."""
     try:
-        return await asyncio.to_thread(releases.revision, answer.document())
-    except ReleaseError as error:
+        yield
+    except HelmError as error:
         raise BadGateway(
-            f"Secret {place.namespace}/{entry.secret} is no revision of a Helm release: {error}"
+            f"Secret {place.namespace}/{entry.secret} is no revision of a Helm release that can be read: {error}"
         ) from error
 
 

@@ -207,7 +207,9 @@ class Instances:
             inventory = await self._observer.inventory(subject.key, access, subject.place, latest)
         stays: tuple[Leftover, ...] = ()
         if inventory is not None and ends:
-            stays = await staying(self._operator, self._observer, access, subject.release, subject.place, inventory)
+            stays = await staying(
+                self._door, self._operator, self._observer, access, subject.release, subject.place, inventory
+            )
         began = machine.began(subject.wanted, subject.progress, step, self._now())
 
         def change(status: Document) -> Document:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.appstore.helm.engine import HelmError
-from services.appstore.helm.manifest import Identity, objects
+from services.appstore.helm.manifest import Identity
 from services.appstore.helm.releases import Entry, Revision
+from services.appstore.inspect.client import read_inventory
 from services.appstore.releases import helmsecrets
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.resources import Discovery
 from services.appstore.releases.specs import Place
 from skerry.api.apprelease import InstanceObjects, ObjectHealth
-from skerry.errors import BadGateway, NotFound
+from skerry.errors import NotFound
 from skerry.health import HEALTHY, Health, health
 
 NAMED = 10
@@ -29,6 +28,7 @@ class Inventory(NamedTuple):
 
     entry: Entry
     revision: Revision
+    """Without manifest, hooks and values."""
     identities: tuple[Identity, ...]
 
 
@@ -45,14 +45,10 @@ class Observer:
         known = self._inventories.get(key)
         if known is not None and known.entry == entry:
             return known
-        revision = await helmsecrets.revision(self._door, access, place, entry)
-        try:
-            every = await asyncio.to_thread(objects, revision.manifest)
-        except HelmError as error:
-            raise BadGateway(f"the manifest of {place.name} cannot be read: {error}") from error
-        inventory = Inventory(
-            entry, revision, tuple(dict.fromkeys(each.identity for each in every if not each.is_hook))
-        )
+        secret = await helmsecrets.secret(self._door, access, place, entry)
+        with helmsecrets.reading(place, entry):
+            answer = await read_inventory(secret)
+        inventory = Inventory(entry, answer.revision, answer.identities)
         self._inventories[key] = inventory
         self._objects.pop(key, None)
         return inventory

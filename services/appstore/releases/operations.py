@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from services.appstore.foreignyaml import ForeignYamlError, loaded
 from services.appstore.helm.engine import Engine, HelmError, RollbackRequest, UninstallRequest, UpgradeRequest
 from services.appstore.helm.failures import secret_texts
+from services.appstore.helm.rooms import directory
 from services.appstore.helm.slots import Slots
 from services.appstore.metadata import ChartError
 from services.appstore.releases import crds
@@ -116,8 +115,8 @@ class Operator:
         if spec.crds == "Replace":
             await crds.replace(self._door, job.access, package)
         hooks = _hooks(release)
-        with tempfile.TemporaryDirectory(prefix="skerry-chart-") as directory:
-            chart = Path(directory) / "chart.tgz"
+        with directory() as own:
+            chart = own / "chart.tgz"
             await asyncio.to_thread(chart.write_bytes, package)
             await engine.upgrade(
                 UpgradeRequest(

@@ -7,15 +7,15 @@ of without a look.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 from services.appstore.helm.engine import HelmError
 from services.appstore.helm.leftovers import Leftover, is_of_crds, leftovers
-from services.appstore.helm.manifest import ManifestObject, objects
-from services.appstore.releases import crds
-from services.appstore.releases.frontdoor import MemberAccess
+from services.appstore.helm.manifest import ManifestObject
+from services.appstore.inspect.client import read_crds, read_leftovers
+from services.appstore.releases import helmsecrets
+from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.observing import MISSING, Inventory, Observer
 from services.appstore.releases.operations import Operator
 from services.appstore.releases.specs import Place
@@ -28,6 +28,7 @@ _AT_END = frozenset(("pre-delete", "post-delete"))
 
 
 async def staying(
+    door: FrontDoor,
     operator: Operator,
     observer: Observer,
     access: MemberAccess,
@@ -36,24 +37,24 @@ async def staying(
     inventory: Inventory,
 ) -> tuple[Leftover, ...]:
     """What an uninstallation of what is installed would leave. StatusError of a cluster that does not answer."""
-    manifests = [inventory.revision.manifest, *(hook.manifest for hook in inventory.revision.hooks)]
-    installed = await asyncio.to_thread(lambda: [each for manifest in manifests for each in objects(manifest)])
+    secret = await helmsecrets.secret(door, access, place, inventory.entry)
+    with helmsecrets.reading(place, inventory.entry):
+        installed = await read_leftovers(secret)
     every = [*installed, *(await _definitions(operator, release))]
     present = [each async for each in _present(observer, access, place, every)]
     return leftovers(present, place.namespace, created_namespace=release.spec.create_namespace)
 
 
-async def _definitions(operator: Operator, release: AppRelease) -> list[ManifestObject]:
+async def _definitions(operator: Operator, release: AppRelease) -> tuple[ManifestObject, ...]:
     """The CRDs in crds/ of its chart, which Helm does not count to the release; none of a chart that cannot be had any more."""
     try:
-        package = await operator.package(release)
-        return await asyncio.to_thread(lambda: list(crds.definitions(package)))
+        return await read_crds(await operator.package(release))
     except (HelmError, StatusError) as error:
         log.warning(
             "the CRDs of a chart that is uninstalled are not known",
             extra={"release": release.metadata.name, "error": str(error)},
         )
-        return []
+        return ()
 
 
 async def _present(

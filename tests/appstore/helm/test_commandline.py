@@ -11,9 +11,8 @@ import pytest
 from services.appstore.helm.commandline import CommandLine
 from services.appstore.helm.engine import HelmError, RenderRequest, RollbackRequest, UpgradeRequest
 from services.appstore.helm.enter import landlock_version
-from services.appstore.helm.manifest import objects
 from skerry.member.kubeconfig import Target
-from tests.appstore.helm.charts import CONFIG, chart
+from tests.appstore.helm.charts import CONFIG, chart, rendered
 
 pytestmark = pytest.mark.integration
 walled = pytest.mark.skipif(landlock_version() < 4, reason="this kernel has no Landlock with rules for TCP")
@@ -27,7 +26,7 @@ def wanted(path: Path, **more: Any) -> RenderRequest:
 
 async def refused(helm: CommandLine, request: RenderRequest) -> HelmError:
     with pytest.raises(HelmError) as caught:
-        await helm.template(request)
+        await rendered(helm, request)
     return caught.value
 
 
@@ -45,7 +44,7 @@ async def test_a_chart_is_rendered_with_values_for_a_version_and_apis(
     )
     path = chart(tmp_path, CONFIG + text, files={"values.yaml": "a: default\nd: default\n"})
     request = wanted(path, values={"a": "own", "d": None}, api_versions=("sea.io/v1/Ship",), upgrade=True)
-    (only,) = objects((await helm.template(request)).manifest)
+    (only,) = await rendered(helm, request)
     assert only.content["data"]["x"] == "own web shop true v1.34 true false"
     assert list(rooms.iterdir()) == []
 
@@ -54,14 +53,14 @@ async def test_hooks_and_definitions_are_rendered_unless_they_are_not_wanted(hel
     hook = CONFIG.replace("name: a", "name: h, annotations: {helm.sh/hook: pre-install}") + "y"
     crd = CONFIG.replace("ConfigMap", "CustomResourceDefinition") + "y"
     path = chart(tmp_path, CONFIG + "y", hook, files={"crds/a.yaml": crd})
-    everything = objects((await helm.template(wanted(path))).manifest)
+    everything = await rendered(helm, wanted(path))
     assert sorted(str(each.identity) for each in everything) == [
         "ConfigMap/a",
         "ConfigMap/h",
         "CustomResourceDefinition/a",
     ]
     assert {each.source for each in everything} >= {"web/crds/a.yaml"}
-    few = objects((await helm.template(wanted(path, hooks=False, crds=False))).manifest)
+    few = await rendered(helm, wanted(path, hooks=False, crds=False))
     assert [str(each.identity) for each in few] == ["ConfigMap/a"]
 
 
@@ -136,13 +135,13 @@ async def test_what_is_not_fit_to_be_an_argument_is_no_argument(helm: CommandLin
         {"api_versions": ("a b",)},
     ):
         with pytest.raises(ValueError, match=r"is no|no absolute path"):
-            await helm.template(wanted(path, **bad))
+            await rendered(helm, wanted(path, **bad))
     for labels in ({"a,b": "c"}, {"a": "b,c=d"}, {"a": ""}, {"": "a"}):
         request = UpgradeRequest(access=NOWHERE, release="web", namespace="shop", chart=path, labels=labels)
         with pytest.raises(ValueError, match="is no label"):
             await helm.upgrade(request)
     with pytest.raises(HelmError, match="not there any more"):
-        await helm.template(wanted(path.with_name("gone.tgz")))
+        await rendered(helm, wanted(path.with_name("gone.tgz")))
 
 
 async def test_a_cluster_that_is_not_there(helm: CommandLine, tmp_path: Path, rooms: Path) -> None:
@@ -159,7 +158,7 @@ async def test_a_cluster_that_is_not_there(helm: CommandLine, tmp_path: Path, ro
 
 
 async def test_who_is_cancelled_leaves_nothing(helm: CommandLine, tmp_path: Path, rooms: Path) -> None:
-    running = asyncio.create_task(helm.template(wanted(chart(tmp_path, HOSTILE["nested"][0]))))
+    running = asyncio.create_task(rendered(helm, wanted(chart(tmp_path, HOSTILE["nested"][0]))))
     while not any(rooms.glob("*/values.json")):
         await asyncio.sleep(0.01)
     running.cancel()

@@ -43,6 +43,20 @@ async def test_what_a_program_says_and_how_it_ends(directory: Path) -> None:
     assert told == Finished("exit", 3, b"hi\n", b"no")
 
 
+async def test_what_it_says_goes_into_a_file(directory: Path, tmp_path: Path) -> None:
+    into = tmp_path / "said"
+    jail = Jail(directory, read=LIBRARIES, output=1000)
+    command = [PYTHON, "-I", "-S", "-c"]
+    finished = await run(jail, [*command, "print('x' * 999)"], deadline_s=60.0, stdout=into)
+    assert finished == Finished("exit", 0, b"", b"")
+    assert (into.read_bytes(), into.stat().st_mode & 0o777) == (b"x" * 999 + b"\n", 0o600)
+    with pytest.raises(FileExistsError):
+        await run(jail, [*command, ""], deadline_s=60.0, stdout=into)
+    more = tmp_path / "more"
+    finished = await run(jail, [*command, "print('x' * 100000)"], deadline_s=60.0, stdout=more)
+    assert (finished.ending, more.stat().st_size) == ("output", 1001)
+
+
 async def test_its_environment_is_clean(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKERRY_SECRET", "x")
     told = await python(Jail(directory), "import os; print(sorted(os.environ), os.getcwd(), os.environ['HOME'])")
@@ -194,7 +208,24 @@ async def test_a_program_that_is_not_there_says_so(directory: Path) -> None:
     assert (told.code, b"/nowhere/helm" in told.stderr) == (1, True)
 
 
-async def test_what_only_looks_lets_everything_else_go_first(directory: Path) -> None:
-    asked = "import os; print(os.nice(0))"
-    usual, patient = [await python(Jail(directory, patience=each), asked) for each in (0, PATIENCE)]
-    assert int(patient.stdout) - int(usual.stdout) == PATIENCE
+async def test_what_only_looks_lets_everything_else_of_its_session_go_first(directory: Path) -> None:
+    asked = "import os; print(os.nice(0), os.getsid(0), os.sched_getscheduler(0) == os.SCHED_IDLE, os.getpgid(0) == os.getpid())"
+    usual, patient = [(await python(Jail(directory, patience=each), asked)).stdout.split() for each in (0, PATIENCE)]
+    assert int(patient[0]) - int(usual[0]) == PATIENCE
+    assert patient[1:] == [str(os.getsid(0)).encode(), b"True", b"True"]
+    assert usual[1] != patient[1]
+    assert usual[2:] == [b"False", b"True"]
+
+
+async def test_a_patient_one_is_ended_with_its_children(directory: Path) -> None:
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+    ended = await python(Jail(directory, patience=PATIENCE, grace_s=0.0), code, deadline_s=3.0)
+    assert ended.ending == "deadline"
+    assert not [each for each in Path("/proc").glob("[0-9]*/cwd") if _cwd(each) == directory]
+
+
+def _cwd(path: Path) -> Path | None:
+    try:
+        return path.readlink()
+    except OSError:
+        return None

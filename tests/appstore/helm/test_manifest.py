@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -126,16 +127,23 @@ def test_there_is_an_end_to_objects_however_they_are_packed() -> None:
 
 
 def test_what_a_program_prints_is_held_to_the_limits_without_reading_it() -> None:
-    assert check_manifest(b"--- \n" * MOST_OBJECTS).count("---") == MOST_OBJECTS
-    for many in (b"names: {listKind: ShipList}\n", b"kind: List\n"):
-        assert check_manifest(many + b"apiVersion: v1\n" * 3000)
+    check_manifest(pieces(b"--- \n" * MOST_OBJECTS))
+    for many in (b"names: {listKind: ShipList}\n", b"kind: List\n", "kind: \u00e9".encode()):
+        check_manifest(pieces(many + b"apiVersion: v1\n" * 3000))
     for content, reason in (
         (b"---\n" * (MOST_OBJECTS + 1), "ResourceLimit"),
         (b'{"kind": "List", "items": [' + b'{"apiVersion": "v1"},' * 10_000 + b"]}", "ResourceLimit"),
         (b"kind: PodList\nitems:\n" + b"- apiVersion: v1\n" * 10_000, "ResourceLimit"),
         (b"x" * (LARGEST_MANIFEST + 1), "ResourceLimit"),
+        (b"kind:" + b" " * 70_000 + b"List\nitems:\n" + b"- apiVersion: v1\n" * 10_000, "ResourceLimit"),
         (b"\xff", "RenderFailed"),
+        (b"a: \xc3", "RenderFailed"),
     ):
         with pytest.raises(HelmError) as refused:
-            check_manifest(content)
+            check_manifest(pieces(content))
         assert refused.value.reason == reason
+
+
+def pieces(content: bytes) -> Iterator[bytes]:
+    """Words stand across their ends."""
+    return (content[at : at + 997] for at in range(0, len(content), 997))

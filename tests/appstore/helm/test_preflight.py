@@ -20,7 +20,7 @@ class Renders:
         self.count = 0
         self.error: HelmError | None = None
 
-    async def __call__(self, request: RenderRequest) -> None:
+    async def __call__(self, request: RenderRequest, into: Path) -> None:
         self.count += 1
         await asyncio.sleep(0)
         if self.error is not None:

@@ -11,10 +11,9 @@ import pytest
 from services.appstore.helm.commandline import CommandLine
 from services.appstore.helm.engine import HelmError, RenderRequest, RollbackRequest, UninstallRequest, UpgradeRequest
 from services.appstore.helm.lookup import Lookup, new_enough
-from services.appstore.helm.manifest import objects
 from services.appstore.helm.sdk import Sdk
 from skerry.member.kubeconfig import Target
-from tests.appstore.helm.charts import CONFIG, chart
+from tests.appstore.helm.charts import CONFIG, chart, rendered
 
 pytestmark = pytest.mark.integration
 
@@ -39,10 +38,7 @@ async def test_it_renders_what_the_program_renders(sdk: Sdk, helm: CommandLine, 
     path = chart(tmp_path, CONFIG + "{{ .Values.a }}{{ .Release.Name }}{{ .Release.IsUpgrade }}", hook, files=files)
     request = wanted(path, values={"a": "b"}, upgrade=True)
     by_library, by_program = [
-        {
-            (str(each.identity), each.source, str(each.content))
-            for each in objects((await one.template(request)).manifest)
-        }
+        {(str(each.identity), each.source, str(each.content)) for each in await rendered(one, request)}
         for one in (sdk, helm)
     ]
     assert by_library == by_program
@@ -69,7 +65,7 @@ async def test_a_hostile_chart_ends_with_a_reason_and_leaves_nothing(
     values = {"t": "{{ tpl .Values.t . }}", "password": "hunter2-hunter2"}
     request = wanted(chart(tmp_path, template), values=values, secrets=frozenset(["hunter2-hunter2"]))
     with pytest.raises(HelmError) as caught:
-        await sdk.template(request)
+        await rendered(sdk, request)
     assert caught.value.reason == reason, caught.value
     assert "hunter2" not in str(caught.value)
     assert list(rooms.iterdir()) == []
@@ -81,15 +77,15 @@ async def test_a_schema_is_checked_and_reaches_nothing(sdk: Sdk, tmp_path: Path)
         ('{"$ref": "file:///etc/passwd"}', "permission denied"),
     ):
         with pytest.raises(HelmError, match=says) as caught:
-            await sdk.template(wanted(chart(tmp_path, files={"values.schema.json": schema}), values={"n": "x"}))
+            await rendered(sdk, wanted(chart(tmp_path, files={"values.schema.json": schema}), values={"n": "x"}))
         assert caught.value.reason == "SchemaInvalid"
 
 
 async def test_what_it_lacks_is_refused_by_name(sdk: Sdk, tmp_path: Path) -> None:
     path = chart(tmp_path, CONFIG + "one")
     for call, says in (
-        (sdk.template(wanted(path, kube_version="1.34")), "render for a version of Kubernetes"),
-        (sdk.template(wanted(path, api_versions=("a/v1",), hooks=False)), "render for other APIs or leave hooks out"),
+        (rendered(sdk, wanted(path, kube_version="1.34")), "render for a version of Kubernetes"),
+        (rendered(sdk, wanted(path, api_versions=("a/v1",), hooks=False)), "render for other APIs or leave hooks out"),
         (sdk.upgrade(UpgradeRequest(**PLACE, chart=path, crds="Skip")), "leave CRDs out"),
         (sdk.rollback(RollbackRequest(**PLACE, revision=1, hooks=False)), "leave hooks out"),
         (sdk.uninstall(UninstallRequest(**PLACE, hooks=False)), "leave hooks out"),
@@ -114,7 +110,7 @@ async def test_a_cluster_that_is_not_there(sdk: Sdk, tmp_path: Path, rooms: Path
 
 async def test_who_is_cancelled_leaves_nothing(sdk: Sdk, tmp_path: Path, rooms: Path) -> None:
     bomb = "{{ range until 100000 }}{{ range until 100000 }}{{ range until 9999 }}{{ end }}{{ end }}{{ end }}"
-    running = asyncio.create_task(sdk.template(wanted(chart(tmp_path, bomb))))
+    running = asyncio.create_task(rendered(sdk, wanted(chart(tmp_path, bomb))))
     while not list(rooms.iterdir()):
         await asyncio.sleep(0.01)
     running.cancel()

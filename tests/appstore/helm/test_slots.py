@@ -69,6 +69,23 @@ def test_a_workspace_does_not_sit_without_end() -> None:
     assert slots.grant(1000, None) == [9]
 
 
+def test_no_third_one_sits_where_others_begin_to_sit_one_after_the_other() -> None:
+    slots = table(2, "a")
+    slots.grant(0, None)
+    slots.wait(2, "a", NEED)
+    slots.grant(5, None)
+    slots.wait(3, "a", NEED)
+    slots.wait(4, "b", NEED)
+    assert slots.grant(SITS_S + 1, None) == [4]
+    slots.leave(4)
+    assert slots.grant(SITS_S + 2, None) == [], "the second one does not sit yet, and will"
+    assert slots.why_waiting(SITS_S + 2, None, "a").startswith(
+        "1 operations of workspace a sit in hooks, and 1 more run, as many as may"
+    )
+    slots.leave(2)
+    assert slots.grant(SITS_S + 3, None) == [3]
+
+
 def test_one_starts_while_its_memory_is_free_and_a_new_one_counts_as_what_it_may_take() -> None:
     slots = table(3, "a", "b", "c")
     assert slots.grant(0, 191 * MIB) == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.appstore.installing.looking import worded
+from services.appstore.helm.differences import worded
 from skerry.api.appstore import STORE
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE, APP_STORE
 from skerry.api.messages import Caller

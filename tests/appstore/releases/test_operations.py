@@ -128,13 +128,6 @@ async def test_crds_are_applied_anew(member: Member, door: FrontDoor, access: Me
     assert refused.value.reason == "Conflict"
 
 
-def test_what_is_no_crd_is_not_applied() -> None:
-    with pytest.raises(HelmError, match=r"web/crds/a\.yaml: ConfigMap/a is no CustomResourceDefinition"):
-        list(crds.definitions(package(files={"crds/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}"})))
-    with pytest.raises(HelmError, match="it is no tar"):
-        list(crds.definitions(b"x"))
-
-
 async def test_an_operation_waits_for_a_slot_of_all_there_are(door: FrontDoor, access: MemberAccess) -> None:
     slots = Slots(1, lambda: None)
     worker = operator(door, slots)

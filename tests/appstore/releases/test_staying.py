@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.appstore.helm import releases
 from services.appstore.helm.engine import HelmError
-from services.appstore.helm.releases import Entry, Hook, Revision
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.observing import Inventory, Observer
 from services.appstore.releases.specs import Place
 from services.appstore.releases.staying import staying
 from skerry.api.apprelease import AppRelease
 from skerry.api.decode import decoded
+from skerry.api.meta import Document
 from skerry.errors import Forbidden
 from tests.appstore.charts import package
+from tests.appstore.helm.secrets import release, secret
 from tests.appstore.releases.conftest import Member
 
 WEB = Place("shop", "web")
@@ -46,19 +48,20 @@ class Packages:
         return self._content
 
 
-def hook(name: str, event: str) -> Hook:
+def hook(name: str, event: str) -> Document:
     manifest = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, annotations: {{helm.sh/hook: {event}}}}}\n"
-    return Hook("Pod", name, manifest, (event,), ())
+    return {"kind": "Pod", "name": name, "manifest": manifest, "events": [event]}
 
 
-def inventory(*hooks: Hook) -> Inventory:
-    entry = Entry("s", "web", "shop", 1, "deployed", {}, 0.0)
-    return Inventory(entry, Revision(entry, "web", "1", "", "", "ssa", "", "", "", KEPT, hooks, {}), ())
-
-
-async def stays(member: Member, door: FrontDoor, access: MemberAccess, chart: bytes | HelmError, *hooks: Hook) -> Any:
+async def stays(
+    member: Member, door: FrontDoor, access: MemberAccess, chart: bytes | HelmError, *hooks: Document
+) -> Any:
+    made = secret(release(manifest=KEPT, hooks=list(hooks)))
+    member.objects[f"/api/v1/namespaces/shop/secrets/{made['metadata']['name']}"] = made
+    revision = releases.revision(made)
+    inventory = Inventory(revision.entry, revision._replace(manifest="", hooks=()), ())
     operator: Any = Packages(chart)
-    left = await staying(operator, Observer(door), access, RELEASE, WEB, inventory(*hooks))
+    left = await staying(door, operator, Observer(door), access, RELEASE, WEB, inventory)
     return [each.what for each in left]
 
 
