@@ -102,7 +102,6 @@ class Prober:
 
 def hostile(pipe: Connection, url: str, ca: str, token: str, directory: str) -> None:
     """The process that sends what is hostile: told `charts` or `repositories` and a round, it answers when that was worked on."""
-    _be_elsewhere()
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # of connections that were cut on purpose
     client = Client(url, ca, token)
     asyncio.run(_hostile(pipe, client, Path(directory)))
@@ -122,6 +121,7 @@ async def _hostile(pipe: Connection, client: Client, directory: Path) -> None:
     from tests.appstore.test_hostile_charts import REFUSED
 
     refused = [row.content() if callable(row.content) else row.content for row in REFUSED.values()]
+    _be_elsewhere()
     async with chart_server(directory) as server:
         server.answering = partial(behaving, server)
         repositories = {

@@ -123,7 +123,7 @@ async def test_what_cannot_be_read_is_said(member: Member, door: FrontDoor, acce
     nonsense = secret(release(manifest="a: 1"))
     stored(member, nonsense)
     entry = (await helmsecrets.read(door, access, WEB)).entries[-1]
-    with pytest.raises(BadGateway, match="the manifest of web cannot be read"):
+    with pytest.raises(BadGateway, match="that can be read: the manifest: a document is no object"):
         await Observer(door).inventory("key", access, WEB, entry)
 
 
