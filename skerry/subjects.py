@@ -6,18 +6,29 @@ so builders refuse what is not a label. Subjects are seen from the account HOST;
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
 from skerry.api.validation import is_label
 from skerry.errors import BadRequest
-from skerry.objectkeys import escaped as escaped
 from skerry.objectkeys import in_namespace as in_namespace
 from skerry.objectkeys import key as key
 from skerry.objectkeys import parse_key as parse_key
-
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+from skerry.streamsubjects import ALL_EVENTS as ALL_EVENTS
+from skerry.streamsubjects import ALL_RECORDINGS as ALL_RECORDINGS
+from skerry.streamsubjects import EVENT_STREAM as EVENT_STREAM
+from skerry.streamsubjects import MEMBER_EVENTS as MEMBER_EVENTS
+from skerry.streamsubjects import RECORDING_STREAM as RECORDING_STREAM
+from skerry.streamsubjects import SYSTEM_EVENTS as SYSTEM_EVENTS
+from skerry.streamsubjects import TOKEN
+from skerry.streamsubjects import derivation as derivation
+from skerry.streamsubjects import event as event
+from skerry.streamsubjects import events_of as events_of
+from skerry.streamsubjects import recording_about as recording_about
+from skerry.streamsubjects import recording_data as recording_data
+from skerry.streamsubjects import recording_of as recording_of
+from skerry.streamsubjects import stream_of as stream_of
+from skerry.streamsubjects import token as token
 
 RESOURCES = "resources"
 """KV bucket of all kinds."""
@@ -56,13 +67,6 @@ def member(name: str) -> str:
     if not is_label(name):
         raise BadRequest(f"cluster name {name!r} is not a DNS label: use a-z, 0-9 and -, at most 63 characters")
     return name
-
-
-def token(value: str) -> str:
-    """`value` if it is a single plain subject token; BadRequest otherwise."""
-    if _TOKEN.match(value) is None:
-        raise BadRequest(f"{value[:40]!r} cannot be part of a subject")
-    return value
 
 
 def up(name: str) -> str:
@@ -237,34 +241,6 @@ def cut(name: str) -> str:
     return f"cut.{member(name)}"
 
 
-EVENT_STREAM = "EVENTS"
-"""Stream of what happened, as CloudEvents: `event.<kind>.<name>.<verb>`, of namespaced objects `event.<kind>.<namespace>.<name>.<verb>`."""
-ALL_EVENTS = "event.>"
-SYSTEM_EVENTS, MEMBER_EVENTS = "event.system.>", "event.member.>"
-"""Of the host itself, and of what members tell."""
-
-
-def event(kind: str, namespace: str, name: str, verb: str) -> str:
-    """An event; `kind` and `verb` in lower case, names escaped as in keys of buckets."""
-    place = (escaped(namespace), escaped(name)) if namespace else (escaped(name),)
-    return ".".join(("event", token(kind), *place, token(verb)))
-
-
-def events_of(kind: str) -> str:
-    """All events of a kind."""
-    return f"event.{token(kind.lower())}.>"
-
-
-def stream_of(bucket: str) -> str:
-    """The stream that a bucket lies in."""
-    return f"KV_{bucket}"
-
-
-def derivation(service: str) -> str:
-    """The durable consumer of RESOURCES from which a service derives the events of what it owns."""
-    return f"derive-{token(service)}"
-
-
 DESIRED = "desired"
 """KV bucket of desired state: what Skerry's services want on members."""
 DESIRED_STATUS = "desired-status"
@@ -296,7 +272,7 @@ def desired_key(text: str) -> DesiredKey:
 def _desired_key(text: str) -> DesiredKey:
     name, owner, rest = text.split(".", 2)
     key = DesiredKey(name, owner, *parse_key(rest))
-    if not is_label(name) or _TOKEN.match(owner) is None or str(key) != text:
+    if not is_label(name) or TOKEN.match(owner) is None or str(key) != text:
         raise ValueError(f"{text[:80]!r} is not a key of desired state")
     return key
 

@@ -17,6 +17,8 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from services.proxy.recording.demand import Demand
+from services.proxy.recording.writing import Recording
 from skerry.access.holdings import Basis
 from skerry.runtime import HumanFormatter, JsonFormatter, redact
 
@@ -37,7 +39,9 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 class AccessRecord:
     """One request as the access log has it."""
 
-    __slots__ = ("basis", "class_", "code", "member", "reason", "started", "stream", "user", "via")
+    __slots__ = (
+        "basis", "class_", "code", "demand", "member", "reason", "recording", "started", "stream", "user", "via",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -53,6 +57,9 @@ class AccessRecord:
         self.class_ = "host"
         self.member = b""
         """`/clusters/<name>` of a request that came for a member by its name in TLS: lines look the same for both ways."""
+        self.demand: Demand | None = None
+        """That its session is recorded, if it has a terminal."""
+        self.recording: Recording | None = None
         self.stream = ""
         """The Audit-ID: it joins this line with the audit log, with the agent's log, and with the member's audit log."""
 

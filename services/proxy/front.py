@@ -23,6 +23,7 @@ from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import MemberRequests
 from services.proxy.metrics import CUT, GONE, Metrics
+from services.proxy.recording.serving import RecordingReader
 from services.proxy.routes import Path, listed, path_of, route_of
 from services.proxy.selfaccess import self_access
 from services.proxy.sessions import Rests, Sessions
@@ -81,6 +82,7 @@ class FrontParts(NamedTuple):
     metrics: Metrics
     access: AccessLog
     cuts: Cuts
+    recordings: RecordingReader
     not_ready: Callable[[], str]
     """Why this process is not ready; empty if it is."""
     caught_up: Callable[[], Awaitable[object]]
@@ -158,6 +160,9 @@ class Front:
                 await self._host(exchange, record, credential)
                 return
             self._check_path(row, exchange, record, credential.caller)
+            if row.handler == "recordings":
+                await self._while_allowed(row, exchange, record, credential, self._parts.recordings.answer)
+                return
         record.code = await self._handlers[row.handler](exchange)
 
     async def _caller(self, exchange: Exchange, record: AccessRecord) -> tuple[CachedCredential, CallerHeaders]:
@@ -205,11 +210,35 @@ class Front:
         """Forbidden for who may not see what is at a path."""
         if not row.groups:
             return
-        asked = HostRequest(exchange.head.method.decode("latin-1").lower(), path=row.path)
-        decision = self._decided(caller, asked)
+        decision = self._decided(caller, _asked(row, exchange))
         if isinstance(decision, Denied):
             raise decision.error
         record.basis = decision.basis
+
+    async def _while_allowed(
+        self,
+        row: Path,
+        exchange: Exchange,
+        record: AccessRecord,
+        credential: CachedCredential,
+        answer: Callable[[Exchange], Awaitable[str]],
+    ) -> None:
+        """Answer what may take long, as long as the caller may have it."""
+        caller, asked = credential.caller, _asked(row, exchange)
+        session = self._parts.sessions.enter(caller.user, credential, credential.expires)
+        session.cut = lambda error: exchange.abort()
+        until = self._again(caller, asked, ())
+        session.rests = Rests(
+            caller, lambda: self._again(caller, asked, ()), until if isinstance(until, float) else credential.expires
+        )
+        try:
+            record.code = await answer(exchange)
+        except ClientGone:
+            if session.was_cut is None:
+                raise
+            raise ResponseCut(session.was_cut.message) from None
+        finally:
+            self._parts.sessions.leave(session)
 
     async def _health(self, exchange: Exchange) -> str:
         return await _answer(exchange, b"ok", TEXT[1])
@@ -305,6 +334,10 @@ def _check_delegation(credential: CachedCredential, member: str) -> None:
             f"this token is a delegation of user {credential.caller.user!r} for {delegation.of}: it is good for requests to "
             f"clusters {', '.join(sorted(delegation.clusters))}, and for nothing else"
         )
+
+
+def _asked(row: Path, exchange: Exchange) -> HostRequest:
+    return HostRequest(exchange.head.method.decode("latin-1").lower(), path=row.path)
 
 
 def _audit_id(exchange: Exchange) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from skerry.api.kinds.access import CLUSTER_ADMIN, MONITOR
+from skerry.api.kinds.access import AUDITOR, CLUSTER_ADMIN, MONITOR
 from skerry.httpwire.names import member_of
 from skerry.httpwire.target import split_cluster
 
@@ -18,7 +18,7 @@ class Path(NamedTuple):
     """One path of the host, answered by the handler of that name."""
 
     path: str
-    handler: Literal["health", "host_api", "index", "members", "metrics", "readiness", "version"]
+    handler: Literal["health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"]
     about: str
     """For the documentation."""
     credential: bool = True
@@ -40,6 +40,13 @@ TABLE = (
     Path("/", "index", "the list of these paths"),
     Path("/api", "host_api", "the host's own API: Events and Namespaces as Kubernetes has them", subtree=True),
     Path("/apis", "host_api", "the host's own API: Clusters, Workspaces and all other kinds", subtree=True),
+    Path(
+        "/audit/sessions",
+        "recordings",
+        "recorded sessions, and below each its recording; for `skerry:auditor`",
+        subtree=True,
+        groups=(AUDITOR,),
+    ),
     Path("/clusters", "members", "`/clusters/NAME/…`: the API of a member, as its own API server has it", subtree=True),
     Path("/healthz", "health", "`ok` while the process answers", credential=False),
     Path("/livez", "health", "the same, by its newer name", credential=False),
@@ -61,8 +68,11 @@ _SUBTREES = {row.path.encode(): row for row in TABLE if row.subtree}
 
 def path_of(path: bytes) -> Path | None:
     """The row for a path of the host, without its query; None if there is none."""
-    below = path.find(b"/", 1)
-    return _EXACT.get(path) or (_SUBTREES.get(path[:below]) if below > 0 else None)
+    row = _EXACT.get(path)
+    if row is not None or (below := path.find(b"/", 1)) < 0:
+        return row
+    deeper = path.find(b"/", below + 1)
+    return (_SUBTREES.get(path[:deeper]) if deeper > 0 else None) or _SUBTREES.get(path[:below])
 
 
 def open_to(groups: Collection[str]) -> tuple[str, ...]:

@@ -33,8 +33,11 @@ from services.proxy.members.heartbeats import HeartbeatTable
 from services.proxy.members.requests import MemberRequests
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.metrics import Metrics
+from services.proxy.recording.desk import RecordingDesk
+from services.proxy.recording.serving import RecordingReader
+from services.proxy.recording.store import Recordings
 from services.proxy.sessions import Session, Sessions
-from services.proxy.settings import ProxySettings, addresses
+from services.proxy.settings import ProxySettings, addresses, bus_settings, server_limits, source
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import bus, heartbeats, subjects
@@ -45,14 +48,13 @@ from skerry.api.messages import TokenReview, TokenReviewAnswer
 from skerry.api.proxyreports import CutReport, FloodReport
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.heartbeats import Hearing
-from skerry.http import Server, ServerLimits
+from skerry.http import Server
 from skerry.httpwire.room import Room
-from skerry.identity.creds import Credentials, load
 from skerry.informer import Change, Informer
 from skerry.informer.granted import follow
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless, give_back_freed_memory
-from skerry.settings import SettingsError, load_or_help
+from skerry.settings import load_or_help
 from skerry.telemetry import MetricsRegistry
 from skerry.tracing import Tracer
 
@@ -123,6 +125,8 @@ class Proxy:
         self._metrics = Metrics(
             MetricsRegistry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted)
         )
+        recordings = Recordings(connected)
+        self.recordings, self._played = RecordingDesk(recordings), RecordingReader(recordings)
         self._access = AccessLog()
         self._cuts = Cuts()
         self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
@@ -143,7 +147,7 @@ class Proxy:
         self._server = Server(
             Front(self._parts()).handle,
             self._certificates.context,
-            _server_limits(settings),
+            server_limits(settings),
             by_name=self._certificates.by_name,
             room=room,
             ours=self._certificates.ours,
@@ -160,6 +164,7 @@ class Proxy:
             signer=self._signer,
             dialers=self._dialers,
             direct=self._direct,
+            recordings=self.recordings,
             metrics=self._metrics,
         )
         return FrontParts(
@@ -184,6 +189,7 @@ class Proxy:
             metrics=self._metrics,
             access=self._access,
             cuts=self._cuts,
+            recordings=self._played,
             not_ready=self.not_ready,
             caught_up=self._cache.current,
         )
@@ -363,30 +369,6 @@ class Proxy:
         self.sessions.drain()
         grace_s = self._settings.grace_s
         await asyncio.gather(self._server.close(grace_s), self._dialers.drain(grace_s))
-
-
-def source(settings: ProxySettings) -> Credentials:
-    """The proxy's user of the bus, read anew from its file."""
-    return load(settings.bus_credentials_file)
-
-
-def bus_settings(settings: ProxySettings, name: str) -> bus.Settings:
-    """How to reach the bus. SettingsError if the authority's certificate cannot be read."""
-    try:
-        pem = settings.bus_ca_file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read the bus's authority {settings.bus_ca_file}: {error}") from error
-    return bus.Settings(servers=tuple(settings.bus_servers), ca_pem=pem, name=name)
-
-
-def _server_limits(settings: ProxySettings) -> ServerLimits:
-    return ServerLimits(
-        idle_s=settings.idle_s,
-        head_s=settings.head_s,
-        body_s=settings.body_s,
-        stall_s=settings.stalled_s,
-        connections=settings.connections,
-    )
 
 
 async def main(runtime: Runtime) -> None:

@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+from skerry import bus
+from skerry.http import ServerLimits
 from skerry.http.listening import parse_address
 from skerry.httpwire.room import TOTAL
+from skerry.identity.creds import Credentials, load
 from skerry.settings import Settings, SettingsError, about
 from skerry.tracing import TRACING
 
@@ -96,3 +99,28 @@ def _address(text: str) -> tuple[str, int]:
         return parse_address(text)
     except ValueError as error:
         raise SettingsError(f"SKERRY_LISTEN is {text!r}: {error}") from error
+
+
+def source(settings: ProxySettings) -> Credentials:
+    """The proxy's user of the bus, read anew from its file."""
+    return load(settings.bus_credentials_file)
+
+
+def bus_settings(settings: ProxySettings, name: str) -> bus.Settings:
+    """How to reach the bus. SettingsError if the authority's certificate cannot be read."""
+    try:
+        pem = settings.bus_ca_file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the bus's authority {settings.bus_ca_file}: {error}") from error
+    return bus.Settings(servers=tuple(settings.bus_servers), ca_pem=pem, name=name)
+
+
+def server_limits(settings: ProxySettings) -> ServerLimits:
+    """How long clients may take, and how many connections they may have."""
+    return ServerLimits(
+        idle_s=settings.idle_s,
+        head_s=settings.head_s,
+        body_s=settings.body_s,
+        stall_s=settings.stalled_s,
+        connections=settings.connections,
+    )

@@ -90,19 +90,30 @@ class Api:
 
     def watch(self, path: str, *, accept: str = "application/json") -> Iterator[Document]:
         """The events of a watch, until the host ends it. Raises what the host answers instead of a watch."""
+        try:
+            for line in self.lines(path, accept=accept, quiet_s=QUIET_S):
+                yield json.loads(line)
+        except TimeoutError:
+            return
+        except ValueError as error:
+            raise Failure(f"the watch at {self.context.server} broke off: {_why(error)}") from error
+
+    def lines(self, path: str, *, accept: str = "*/*", quiet_s: float | None = TIMEOUT_S) -> Iterator[bytes]:
+        """The lines of an answer as they come. TimeoutError if none came for `quiet_s`, and what the host answers instead."""
         connection = self._connection()
-        connection.timeout = QUIET_S
         try:
             connection.request("GET", self._url.path + path, headers=self._headers(accept))
+            if connection.sock is not None:
+                connection.sock.settimeout(quiet_s)
             answer = connection.getresponse()
             if answer.status >= 400:
                 raise _error(answer.status, answer.read(), self.context)
             while line := answer.readline():
-                yield json.loads(line)
+                yield line
         except TimeoutError:
-            return
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Failure(f"the watch at {self.context.server} broke off: {_why(error)}") from error
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(f"the answer of {self.context.server} broke off: {_why(error)}") from error
         finally:
             connection.close()
 

@@ -48,6 +48,7 @@ AFTER = {
     "desired": "desired",
     "explain": "explain",
     "agent": "agent",
+    "audit": "sessions",
     "keys": "keys",
     "app": "app.tree",
 }

@@ -171,7 +171,9 @@ def xor(data: bytes, mask: bytes) -> bytes:
 # -- receiving --------------------------------------------------------------------------------------------------------
 
 
-class _FrameHead(NamedTuple):
+class FrameHead(NamedTuple):
+    """What a frame says before its payload."""
+
     opcode: Opcode
     last: bool
     mask: bytes | None
@@ -192,7 +194,7 @@ class Receiver:
         self._from_client = from_client
         self._limit = limit
         self._buffer = bytearray()
-        self._head: _FrameHead | None = None
+        self._head: FrameHead | None = None
         self._message = bytearray()
         self._opcode: Opcode | None = None  # of the message that has begun and not ended
         self.closed = False
@@ -208,10 +210,10 @@ class Receiver:
                 events.append(event)
         return events
 
-    def _frame(self) -> tuple[_FrameHead, bytes] | None:
+    def _frame(self) -> tuple[FrameHead, bytes] | None:
         head = self._head
         if head is None:
-            head = _frame_head(self._buffer, masked=self._from_client)
+            head = frame_head(self._buffer, masked=self._from_client)
             if head is None:
                 return None
             self._check(head)
@@ -224,7 +226,7 @@ class Receiver:
         self._head = None
         return head, payload if head.mask is None else xor(payload, head.mask)
 
-    def _check(self, head: _FrameHead) -> None:
+    def _check(self, head: FrameHead) -> None:
         if head.opcode >= Opcode.CLOSE:
             return
         if (head.opcode is Opcode.CONTINUATION) != (self._opcode is not None):
@@ -232,7 +234,7 @@ class Receiver:
         if len(self._message) + head.size > self._limit:
             raise WebSocketError(TOO_BIG, f"a message is larger than {self._limit} bytes")
 
-    def _data(self, head: _FrameHead, payload: bytes) -> WebSocketMessage | None:
+    def _data(self, head: FrameHead, payload: bytes) -> WebSocketMessage | None:
         if self._opcode is None:
             self._opcode = head.opcode
         self._message += payload
@@ -245,7 +247,7 @@ class Receiver:
             _utf8(whole.data)
         return whole
 
-    def _control(self, head: _FrameHead, payload: bytes) -> Ping | Pong | Close:
+    def _control(self, head: FrameHead, payload: bytes) -> Ping | Pong | Close:
         if head.opcode is Opcode.PING:
             return Ping(payload)
         if head.opcode is Opcode.PONG:
@@ -260,7 +262,7 @@ class Receiver:
         return Close(code, _utf8(payload[2:]))
 
 
-def _frame_head(buffer: bytearray, *, masked: bool) -> _FrameHead | None:
+def frame_head(buffer: bytearray, *, masked: bool) -> FrameHead | None:
     """The head of the frame at the start of `buffer`, None if more bytes are needed. WebSocketError."""
     if len(buffer) < 2:
         return None
@@ -279,10 +281,10 @@ def _frame_head(buffer: bytearray, *, masked: bool) -> _FrameHead | None:
             return None
         size = _long_size(buffer[2:at])
     if not masked:
-        return _FrameHead(opcode, last, None, size, at)
+        return FrameHead(opcode, last, None, size, at)
     if len(buffer) < at + 4:
         return None
-    return _FrameHead(opcode, last, bytes(buffer[at : at + 4]), size, at + 4)
+    return FrameHead(opcode, last, bytes(buffer[at : at + 4]), size, at + 4)
 
 
 def _long_size(written: bytearray) -> int:

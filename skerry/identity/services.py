@@ -210,6 +210,17 @@ STREAMS = (
         max_bytes=2 * 1024 * 1024 * 1024,
         description="what happened, as CloudEvents",
     ),
+    StreamRights(
+        name=subjects.RECORDING_STREAM,
+        subjects=(subjects.ALL_RECORDINGS,),
+        publishers={"proxy": (subjects.ALL_RECORDINGS,)},
+        readers=("proxy",),
+        max_age_s=90 * 86400,
+        max_bytes=10 * 1024 * 1024 * 1024,
+        deny_delete=True,
+        deny_purge=True,
+        description="recorded sessions, as asciicast",
+    ),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")

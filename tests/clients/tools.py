@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipapp
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -120,8 +121,25 @@ class DebianPackage:
             _run(["apt-get", "download", "-qq", self.package], Path(directory), os.environ)
             package = next(Path(directory).glob("*.deb"))
             _run(["dpkg-deb", "-x", str(package), "content"], Path(directory), os.environ)
-            shutil.copy(Path(directory, "content", self.path), target)
+            self.take(Path(directory, "content", self.path), target)
         target.chmod(0o755)
+
+    def take(self, source: Path, target: Path) -> None:
+        """Make the program of what the package has at its path."""
+        shutil.copy(source, target)
+
+
+@dataclass(frozen=True)
+class DebianModule(DebianPackage):
+    """A Python program of such a package, whose path is that of its module: one file, which this Python runs."""
+
+    main: str = "__main__:main"
+
+    def take(self, source: Path, target: Path) -> None:
+        """Pack the module."""
+        with tempfile.TemporaryDirectory(prefix="skerry-module-") as directory:
+            shutil.copytree(source, Path(directory, source.name))
+            zipapp.create_archive(directory, target, sys.executable, f"{source.name}.{self.main}")
 
 
 PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
@@ -142,6 +160,7 @@ PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
     "gitops": Built("gitops", ".", "github.com/fluxcd/pkg/ssa"),
     "kube-score": Built("kubescore", "github.com/zegl/kube-score/cmd/kube-score", "github.com/zegl/kube-score"),
     "docker-registry": DebianPackage("docker-registry", "2.8", "usr/bin/docker-registry"),
+    "asciinema": DebianModule("asciinema", "2", "usr/lib/python3/dist-packages/asciinema"),
 }
 
 LONG = ("gitops",)

@@ -17,8 +17,8 @@ import msgspec
 import pytest
 
 from services.proxy.authn import name_of
-from services.proxy.serve import Proxy, bus_settings
-from services.proxy.settings import ProxySettings
+from services.proxy.serve import Proxy
+from services.proxy.settings import ProxySettings, bus_settings
 from skerry import bus, subjects
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL
 from skerry.api.messages import CertifyAnswer, CertifyRequest

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -31,7 +31,7 @@ from skerry.errors import (
 from skerry.http import ClientGone, Exchange, Raw
 from skerry.httpwire.answer import warning
 from skerry.httpwire.apps import LinkRewriter
-from skerry.httpwire.head import BODILESS, MalformedHead, first
+from skerry.httpwire.head import BODILESS, Headers, MalformedHead, first
 from skerry.httpwire.headers import announced, clean_trailers
 from skerry.httpwire.spdy import FrameEnds, is_remote_command, last_words
 from skerry.relay import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
@@ -45,6 +45,17 @@ both at once, so nothing that the client still says is heard; what it has not re
 
 GOODBYE_S = 1.0
 """How long a client may take to hear why its session broke."""
+
+
+class SessionTap(Protocol):
+    """Reads beside an upgraded session: see services/proxy/recording. It holds nothing up but where it is `behind`."""
+
+    @property
+    def behind(self) -> bool: ...
+    def start(self, headers: Headers) -> None: ...
+    def from_client(self, data: bytes) -> None: ...
+    def from_member(self, data: bytes) -> None: ...
+    async def caught_up(self) -> None: ...
 
 
 class ResponseCut(Exception):
@@ -61,6 +72,8 @@ class RequestRelay:
         self._metrics = metrics
         self.refused: Callable[[], str] | None = None
         """What to say, in a Warning, beside a 403 of the member."""
+        self.tap: SessionTap | None = None
+        """Who reads beside an upgraded session."""
         self._refused: StatusError | None = None
         self._broke: StreamReset | None = None
         self._waiting: asyncio.Timeout | None = None  # for the client to take what was written
@@ -227,6 +240,8 @@ class RequestRelay:
         self._metrics.spdy.value += upgrade.lower().startswith(b"spdy")
         if is_remote_command(upgrade, call.request.target, first(answer.headers, b"x-stream-protocol-version")):
             self._ends = FrameEnds()
+        if self.tap is not None:
+            self.tap.start(answer.headers)
         raw = await self._exchange.upgrade(response_head(answer, ReturnPath()))
         try:
             async with asyncio.timeout(self._limits.session_s):
@@ -278,24 +293,29 @@ class RequestRelay:
         """A stream that breaks is told by the other direction, which may have been heard whole before it broke."""
         with contextlib.suppress(StreamReset):
             while data := await raw.read():
+                if self.tap is not None:
+                    self.tap.from_client(data)
                 await call.send(data)
                 self._metrics.sent.value += len(data)
             await call.send_end()
 
     async def _raw_down(self, call: MemberCall, raw: Raw, early: bytes) -> None:
         if early:
-            self._count(early)
-            await self._taken(raw.write(early), None)
+            await self._pass_down(raw, early)
         while data := await call.receive():
-            self._count(data)
-            await self._taken(raw.write(data), None)
+            await self._pass_down(raw, data)
             call.consumed(len(data))
             self._metrics.received.value += len(data)
         await raw.write_eof()
 
-    def _count(self, data: bytes) -> None:
+    async def _pass_down(self, raw: Raw, data: bytes) -> None:
         if self._ends is not None:
             self._ends.feed(data)
+        if self.tap is not None:
+            self.tap.from_member(data)
+        await self._taken(raw.write(data), None)
+        if self.tap is not None and self.tap.behind:
+            await self._taken(self.tap.caught_up(), None)
 
     # Failures
 

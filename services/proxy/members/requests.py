@@ -26,8 +26,11 @@ from services.proxy.members.relay import RequestRelay
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.members.transport import Transport
 from services.proxy.metrics import Metrics
+from services.proxy.recording.demand import has_terminal, readable_headers
+from services.proxy.recording.desk import NOTICE, RecordingDesk
+from services.proxy.recording.writing import Recording
 from services.proxy.routes import Route
-from services.proxy.sessions import Rests, Sessions
+from services.proxy.sessions import Rests, Session, Sessions
 from services.proxy.settings import ProxyLimits
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, decide
 from skerry.access.decision import not_found
@@ -37,6 +40,7 @@ from skerry.api.messages import Caller
 from skerry.errors import Forbidden, NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
 from skerry.httpwire import reviews
+from skerry.httpwire.answer import warning
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.query import parse_query
 from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
@@ -69,6 +73,7 @@ class MemberRequests:
         signer: AssertionSigner,
         dialers: DialerSupervisor,
         direct: Direct,
+        recordings: RecordingDesk,
         metrics: Metrics,
     ) -> None:
         self._granted = granted
@@ -79,6 +84,7 @@ class MemberRequests:
         self._signer = signer
         self._dialers = dialers
         self._direct = direct
+        self._recordings = recordings
         self._metrics = metrics
 
     async def handle(
@@ -124,6 +130,12 @@ class MemberRequests:
             assertion, transport = await self.transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
+            record.demand = record.demand or self._recordings.demand
+            if record.demand is not None and has_terminal(exchange.head, classified.info, classified.target.query):
+                headers = readable_headers(member.name, exchange.head, headers)
+                record.recording = relay.tap = self._recorded(record, classified, member, session)
+                exchange.beside.append((b"warning", warning(NOTICE)))
+                await record.recording.prepare()
             request = _request(record.stream, classified, asking, RequestContent(headers, assertion, body, end))
             record.class_ = request.class_
             record.code = str(await relay.carry(transport, request, returning))
@@ -131,6 +143,23 @@ class MemberRequests:
             raise self._away(member, error.why) from error
         finally:
             self._sessions.leave(session)
+            if record.recording is not None:
+                await record.recording.finish()
+
+    def _recorded(
+        self, record: AccessRecord, classified: ClassifiedRequest, member: MemberRoute, session: Session
+    ) -> Recording:
+        """The recording of a session. A process has one ready before it is known whether the session begins."""
+        required = record.demand is not None and record.demand.required
+        return self._recordings.recording(
+            record.user,
+            member.name,
+            classified.info,
+            classified.target.query,
+            required=required,
+            audit_id=record.stream,
+            cut=session.end,
+        )
 
     async def decided(self, caller: Caller, request: MemberRequest) -> Decision:
         """Who the member sees. That somebody may not reach it is believed only of a cache that is current: a grant may just

@@ -1,0 +1,1 @@
+"""Recorded sessions of exec and attach: see docs/adr/0042."""
