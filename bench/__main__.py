@@ -33,6 +33,7 @@ SUITES = (
     "login",
     "hostapi",
     "uploads",
+    "sinks",
     "appstore",
     "informer",
     "inventory",

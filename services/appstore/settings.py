@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from services.appstore.network import DEADLINE_S
-from skerry.settings import Settings, SettingsError, about
-from skerry.storage.sealed import Keyring
+from skerry.settings import Settings, about
+from skerry.storage.sealed import Keyring, keyring_of
 
 
 class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,9 +32,4 @@ class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
 
     def keyring(self, service: str) -> Keyring:
         """What the service seals with. SettingsError unless one of both keys is named; InternalError as of Keyring."""
-        own, host = self.app_store_key_file, self.app_store_secrets_key_file
-        if own is not None and host is None:
-            return Keyring(own)
-        if host is not None and own is None:
-            return Keyring(host, service)
-        raise SettingsError("SKERRY_APP_STORE_KEY_FILE or SKERRY_APP_STORE_SECRETS_KEY_FILE must be set, and not both")
+        return keyring_of(service, "app_store", self.app_store_key_file, self.app_store_secrets_key_file)

@@ -31,6 +31,10 @@ class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Which messages it is about: filters of subjects."""
     after: int = 0
     """A new one begins behind this sequence."""
+    since: str = ""
+    """Instead: with what was stored at this time (RFC 3339) or later."""
+    exact: bool = False
+    """Whether one that is there is about nothing else from then on."""
     ack_wait_s: float = 30.0
     max_ack_pending: int = 1000
     """So many messages are delivered and not acknowledged at most."""
@@ -148,10 +152,15 @@ class Consumer:
         connection = await self._link.connection(TIMEOUT_S)
         await api(connection, f"CONSUMER.RESET.{self.stream}.{self.name}")
 
+    async def delete(self) -> None:
+        """Take it away: nobody remembers what was acknowledged."""
+        connection = await self._link.connection(TIMEOUT_S)
+        await api(connection, f"CONSUMER.DELETE.{self.stream}.{self.name}")
+
 
 async def open_consumer(link: Link, stream: str, name: str, config: ConsumerConfig) -> Consumer:
     """The durable consumer `name`, made if there is none. One that is there is about what `config` says besides what it was about
-    already: an older replica does not take away what a newer one added. NotFound if there is no such stream."""
+    already, unless `exact`: an older replica does not take away what a newer one added. NotFound if there is no such stream."""
     connection = await link.connection(TIMEOUT_S)
     try:
         known = (await api(connection, f"CONSUMER.INFO.{stream}.{name}"))["config"]
@@ -161,9 +170,10 @@ async def open_consumer(link: Link, stream: str, name: str, config: ConsumerConf
         wanted = _config(name, config)
     else:
         before = _filters(known)
-        if not set(config.subjects) - set(before):
+        subjects = config.subjects if config.exact else tuple(dict.fromkeys((*before, *config.subjects)))
+        if set(subjects) == set(before):
             return Consumer(link, stream, name)
-        wanted = {**known, "filter_subjects": list(dict.fromkeys((*before, *config.subjects)))}
+        wanted = {**known, "filter_subjects": list(subjects)}
         wanted.pop("filter_subject", None)
     body = json.dumps({"stream_name": stream, "config": wanted, "action": ""}).encode()
     await api(connection, f"CONSUMER.CREATE.{stream}.{name}", body)
@@ -175,14 +185,19 @@ def _config(name: str, config: ConsumerConfig) -> dict[str, Any]:
         "durable_name": name,
         "name": name,
         "description": config.description,
-        "deliver_policy": "by_start_sequence",
-        "opt_start_seq": config.after + 1,
+        **_start(config),
         "ack_policy": "explicit",
         "ack_wait": int(config.ack_wait_s * 1e9),
         "max_ack_pending": config.max_ack_pending,
         "max_deliver": -1,
         "filter_subjects": list(config.subjects),
     }
+
+
+def _start(config: ConsumerConfig) -> dict[str, Any]:
+    if config.since:
+        return {"deliver_policy": "by_start_time", "opt_start_time": config.since}
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": config.after + 1}
 
 
 def _filters(config: dict[str, Any]) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ AFTER = {
     "agent": "agent",
     "audit": "sessions",
     "keys": "keys",
+    "sink": "sink",
     "app": "app.tree",
 }
 """And after them."""

@@ -285,6 +285,7 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),
         "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(keys_of(host, options) / SECRETS_KEY),
+        "SKERRY_EVENTS_SECRETS_KEY_FILE": str(keys_of(host, options) / SECRETS_KEY),
         "SKERRY_APP_STORE_WORKERS": "4",
         "SKERRY_APP_STORE_FRONT_DOOR": layout.front_door_local,
         "SKERRY_APP_STORE_FRONT_DOOR_CA_FILE": str(host / "pki" / "ca.crt"),

@@ -216,7 +216,7 @@ async def fetch(
         async with asyncio.timeout(policy.deadline_s):
             for _ in range(policy.redirects + 1):
                 at_home = origin.place == start.place
-                context = _context(origin, url, options.server, shows=at_home)
+                context = context_of(origin, url, options.server, shows=at_home)
                 try:
                     return await _fetched(origin, url, options, credentials if at_home else (), context)
                 except _Elsewhere as elsewhere:
@@ -238,7 +238,8 @@ def _next(url: str, origin: ParsedUrl, location: str) -> tuple[str, ParsedUrl]:
     return joined, after
 
 
-def _context(origin: ParsedUrl, url: str, server: ServerIdentity, *, shows: bool) -> ssl.SSLContext | None:
+def context_of(origin: ParsedUrl, url: str, server: ServerIdentity, *, shows: bool) -> ssl.SSLContext | None:
+    """The TLS of a connection, that `shows` the certificate if there is one; None of http. OutboundError (TLS)."""
     if origin.scheme == "http":
         return None
     try:
@@ -251,11 +252,10 @@ def _context(origin: ParsedUrl, url: str, server: ServerIdentity, *, shows: bool
         raise OutboundError("TLS", f"{url} cannot be fetched: {error}") from error
 
 
-async def _addresses(origin: ParsedUrl, url: str, options: _Options) -> list[str]:
-    """What of a name's addresses may be dialled."""
-    policy = options.policy
+async def judged(origin: ParsedUrl, url: str, policy: OutboundPolicy, resolve: Resolve) -> list[str]:
+    """What of a name's addresses may be dialled, at most TRIED. OutboundError (Name, Address), which says `url`."""
     try:
-        known = await options.resolve(origin.host, origin.port)
+        known = await resolve(origin.host, origin.port)
     except (OSError, UnicodeError) as error:
         raise OutboundError("Name", f"the name {origin.host} of {url} cannot be resolved: {error}") from error
     addresses = policy.addresses._replace(private=True) if origin.host in policy.private_hosts else policy.addresses
@@ -288,7 +288,7 @@ async def _fetched(
 ) -> Fetched:
     """From the first address that takes a connection."""
     policy = options.policy
-    addresses = await _addresses(origin, url, options)
+    addresses = await judged(origin, url, policy, options.resolve)
     head = RequestHead(
         method=options.method,
         target=origin.target,
@@ -307,18 +307,25 @@ async def _fetched(
         try:
             return await _answer(partial(client.request, head), url, options, address)
         except Unreachable as error:
-            problem: OutboundProblem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
-            failure = OutboundError(problem, f"{url} cannot be fetched: {error}")
+            failure = failure_of(url, error)
             failure.__cause__ = error
-        except UpstreamProtocolError as error:
-            raise OutboundError("Protocol", f"{url} was not answered as HTTP/1.1: {error}") from error
-        except (Cut, NoAnswer) as error:
-            raise OutboundError("Unreachable", f"{url} was not answered as a whole: {error}") from error
+        except (Cut, NoAnswer, UpstreamProtocolError) as error:
+            raise failure_of(url, error) from error
         finally:
             await client.close()
     if failure is None:
         raise AssertionError("there was no address to try")
     raise failure
+
+
+def failure_of(url: str, error: HttpError, what: str = "fetched") -> OutboundError:
+    """What a request came to that was not answered, for people; it says `url`, and `what` could not be done with it."""
+    if isinstance(error, UpstreamProtocolError):
+        return OutboundError("Protocol", f"{url} was not answered as HTTP/1.1: {error}")
+    if isinstance(error, Unreachable):
+        problem: OutboundProblem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
+        return OutboundError(problem, f"{url} cannot be {what}: {error}")
+    return OutboundError("Unreachable", f"{url} was not answered as a whole: {error}")
 
 
 async def _answer(request: Callable[[], Awaitable[Response]], url: str, options: _Options, address: str) -> Fetched:

@@ -153,6 +153,7 @@ SERVICES = (
         calls=_desired("tenancy"),
     ),
     ServiceRights(name="appstore", workload=CONTROLLER_MANAGER, calls=(subjects.DELEGATIONS,)),
+    ServiceRights(name="events", workload=CONTROLLER_MANAGER),
     ServiceRights(
         name="proxy",
         workload=TOWER,
@@ -182,6 +183,8 @@ BUCKETS = (
     # claims are made again of what statuses say: what is restored is one workspace's by those
     BucketRights(name=subjects.TENANCY, writers=("tenancy",), archived=""),
     BucketRights(name=subjects.APP_STORE, writers=("appstore",), archived="contents"),
+    BucketRights(name=subjects.SINKS, writers=("events",), archived="contents"),
+    BucketRights(name=subjects.DEAD_LETTERS, writers=("events",), archived="revision", ttl_s=14 * 86400),
 )
 _TAKE_STREAMS = tuple(
     sorted({kind.answers(action) for kind in KINDS for action in kind.actions if action.streams_request})
@@ -206,6 +209,7 @@ STREAMS = (
             for name in (*_OWNERS, "proxy")
         },
         readers=(*_OWNERS, "proxy"),
+        consumers=("events",),
         max_age_s=7 * 86400,
         max_bytes=2 * 1024 * 1024 * 1024,
         description="what happened, as CloudEvents",

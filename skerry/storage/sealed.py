@@ -26,8 +26,9 @@ from skerry import subjects
 from skerry.bus import Bucket
 from skerry.errors import Conflict, InternalError
 from skerry.identity.files import sync, write_private
+from skerry.settings import SettingsError, variable
 
-SEALED = {"appstore": subjects.APP_STORE}
+SEALED = {"appstore": subjects.APP_STORE, "events": subjects.SINKS}
 """Buckets whose values are sealed with derived keys, by the services that own them; the registry's is beside these."""
 SETTLE_S = 15.0
 """Longer than any write of a bucket takes, or fails (5 s)."""
@@ -126,6 +127,18 @@ class Keyring:
         keys = (current,) if previous in (None, current) else (current, previous)
         self._boxes = tuple(SecretBox(derived(key, self._name)) for key in keys)
         self._stamp = stamp
+
+
+def keyring_of(service: str, setting: str, own: Path | None, host: Path | None) -> Keyring:
+    """What a service seals with: its own key, or the host's, of which that follows. SettingsError unless it is given one of both, in
+    `<setting>_key_file` or `<setting>_secrets_key_file`; InternalError as of Keyring.
+    """
+    if own is not None and host is None:
+        return Keyring(own)
+    if host is not None and own is None:
+        return Keyring(host, service)
+    names = variable(f"{setting}_key_file"), variable(f"{setting}_secrets_key_file")
+    raise SettingsError(f"{' or '.join(names)} must be set, and not both")
 
 
 def derived(key: bytes, name: str) -> bytes:

@@ -208,7 +208,7 @@ def test_a_backup_is_refused_before_it_is_taken_where_no_file_can_be(tmp_path: P
         backup(tmp_path / path, tmp_path / "state")
 
 
-@pytest.mark.parametrize(("bucket", "service"), [("secrets", ""), ("appstore", "appstore")])
+@pytest.mark.parametrize(("bucket", "service"), [("secrets", ""), ("appstore", "appstore"), ("sinks", "events")])
 def test_a_backup_older_than_the_key_of_its_secrets_is_refused_until_that_key_is_there(
     tmp_path: Path, bucket: str, service: str
 ) -> None:

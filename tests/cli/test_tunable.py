@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from services.appstore.settings import AppStoreSettings
+from services.events.settings import EventsSettings
 from services.proxy.settings import ProxyLimits, ProxySettings
 from services.registry.settings import RegistrySettings
 from services.tenancy.settings import TenancySettings
@@ -14,7 +15,10 @@ from skerry.cli.bootstrap import TUNABLE
 
 @pytest.mark.parametrize(
     ("process", "settings"),
-    [("controller-manager", (RegistrySettings, TenancySettings, AppStoreSettings)), ("tower", (ProxySettings,))],
+    [
+        ("controller-manager", (RegistrySettings, TenancySettings, AppStoreSettings, EventsSettings)),
+        ("tower", (ProxySettings,)),
+    ],
 )
 def test_every_number_that_is_passed_on_is_a_setting_of_its_process(
     process: str, settings: tuple[type[msgspec.Struct], ...]

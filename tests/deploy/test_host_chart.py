@@ -14,6 +14,7 @@ import yaml
 
 import skerry
 from services.appstore.service import SERVICE as APP_STORE
+from services.events.service import SERVICE as EVENTS
 from services.proxy.settings import ProxyLimits, ProxySettings
 from services.registry.service import SERVICE as REGISTRY
 from services.tenancy.service import SERVICE as TENANCY
@@ -37,7 +38,7 @@ MATRIX: dict[str, dict[str, Any]] = {
     "external": {"bus": {"mode": "external", "external": {"servers": ["tls://n1:4222", "tls://n2:4222"], "caSecret": "bus-ca"}}, "keys": {"existingSecret": "mine"}},
     "external-own": {"bus": {"mode": "external", "replicas": 3, "addresses": ["n.example"], "external": {"servers": ["tls://n1:4222"]}}},
     "apart": {"standalone": ["registry", "tenancy"]},
-    "apart-store": {"standalone": ["appstore"], "tokenReview": False, "manageHost": False},
+    "apart-store": {"standalone": ["appstore", "events"], "tokenReview": False, "manageHost": False},
     "tls": {"tower": {"tls": {"existingSecret": "front"}, "clientCASecret": "people", "ingress": {"enabled": True, "className": "nginx", "hosts": ["host.example"], "tlsSecret": "front", "annotations": {"a": "b"}}}},
     "issuer": {"addresses": ["host.example:443", "192.0.2.1", "[2001:db8::1]:443"], "tower": {"tls": {"issuerRef": {"name": "le", "kind": "ClusterIssuer"}}, "gateway": {"enabled": True, "parentRefs": [{"name": "edge"}], "hostnames": ["host.example"]}}},
     "image": {"image": {"registry": "r.example:5000/x", "digest": "sha256:ab"}, "imagePullSecrets": [{"name": "pull"}], "bus": {"image": "r.example:5000/nats:2.15.1"}},
@@ -58,6 +59,7 @@ LEFT_OUT = {
     "SKERRY_APP_STORE_WORKERS": "its default is what the resources carry",
     "SKERRY_BUS_PUBLIC": "a file, which follows a load balancer's address",
     "SKERRY_APP_STORE_LOOK_S": "for tests",
+    "SKERRY_EVENTS_SECRETS_KEY_FILE": "the service has its own key alone",
     "SKERRY_HOST_KUBECONFIG": "a pod has its service account",
     "SKERRY_LOOK_S": "for tests",
     "SKERRY_PROBE_S": "for tests",
@@ -66,7 +68,7 @@ LEFT_OUT = {
     "SKERRY_TOKEN_REVIEW_KUBECONFIG": "a pod has its service account",
     "SKERRY_TRUST_ROOT": "a file, which follows the keys",
 }
-CODE: dict[str, Any] = {"registry": REGISTRY, "tenancy": TENANCY, "appstore": APP_STORE}
+CODE: dict[str, Any] = {"registry": REGISTRY, "tenancy": TENANCY, "appstore": APP_STORE, "events": EVENTS}
 
 
 @pytest.fixture(params=["helm-3", "helm-4"])
@@ -330,7 +332,7 @@ def test_replicas_have_a_budget_for_disruptions_and_one_has_none(helm: Path, tmp
         ({"bus": {"external": {"servers": ["nats://h:4222"]}}}, "/bus/external/servers/0"),
         ({"bus": {"replicas": 2}}, "/bus/replicas"),
         ({"standalone": ["proxy"]}, "/standalone/0"),
-        ({"standalone": ["registry", "tenancy", "appstore"]}, "/standalone"),
+        ({"standalone": ["registry", "tenancy", "appstore", "events"]}, "/standalone"),
         ({"tower": {"limits": {"stream": 1}}}, "stream"),
         ({"tower": {"limits": {"streams": "many"}}}, "/tower/limits/streams"),
         ({"tower": {"replicas": 0}}, "/tower/replicas"),

@@ -18,6 +18,8 @@ import yaml
 
 from services.appstore import service as appstore
 from services.appstore.settings import AppStoreSettings
+from services.events import service as events
+from services.events.settings import EventsSettings
 from skerry.identity.keyfiles import SECRETS_KEY
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import serving
@@ -189,9 +191,12 @@ def check(request: tuple[str, str, bytes | None, dict[str, str]], answer: Answer
 
 @pytest.fixture
 async def store(nats_host: NatsHost) -> AsyncIterator[None]:
-    """The owner of the App Store's kinds, which takes bodies of any length too."""
-    settings = AppStoreSettings(app_store_secrets_key_file=nats_host.keys_dir / SECRETS_KEY)
-    async with serving(nats_host, (appstore.SERVICE, settings)):
+    """The owners of the App Store's kinds, which take bodies of any length too, and of EventSinks."""
+    key = nats_host.keys_dir / SECRETS_KEY
+    async with (
+        serving(nats_host, (appstore.SERVICE, AppStoreSettings(app_store_secrets_key_file=key))),
+        serving(nats_host, (events.SERVICE, EventsSettings(events_secrets_key_file=key))),
+    ):
         yield
 
 

@@ -7,15 +7,12 @@ were in a row, at most ten minutes, or as long as the server asks for.
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 from skerry.api.meta import Document
 from skerry.api.times import seconds
 from skerry.backoff import Chance
+from skerry.httpwire.retryafter import seconds_of
 
 FAILED_S, LONGEST_FAILED_S = 60.0, 600.0
-LONGEST_ASKED_S = 86400.0
-"""What a server may ask for at most: a Retry-After of years is a mistake, or a joke."""
 
 
 def due_s(document: Document, now: float) -> float | None:
@@ -47,18 +44,7 @@ def pause_s(period_s: int, failures: int, asked: str, now: float, chance: Chance
     if not failures:
         return chance(period_s * 0.9, period_s * 1.1)
     own = min(FAILED_S * failures, LONGEST_FAILED_S)
-    return max(chance(own * 0.9, own * 1.1), min(_asked_s(asked, now), LONGEST_ASKED_S))
-
-
-def _asked_s(text: str, now: float) -> float:
-    """Seconds of a Retry-After: a number, or a date (RFC 9110, 10.2.3); 0 for what is neither."""
-    text = text.strip()[:64]
-    if text.isascii() and text.isdigit():
-        return float(text[:12])
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
+    return max(chance(own * 0.9, own * 1.1), seconds_of(asked, now))
 
 
 def _time(text: object) -> float:

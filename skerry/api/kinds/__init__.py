@@ -13,6 +13,7 @@ from skerry.api.kinds.apprelease import APP_INSTANCE, APP_RELEASE
 from skerry.api.kinds.appstore import APP, APP_CATEGORY, APP_REPOSITORY, APP_REVIEW, APP_STORE, APP_VERSION
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
+from skerry.api.kinds.events import EVENT_SINK
 from skerry.api.kinds.identities import IDENTITY_PROVIDER, REVOCATION
 from skerry.api.kinds.kind import (
     EVENTS,
@@ -61,6 +62,7 @@ __all__ = [
     "CREDENTIAL",
     "EVENT",
     "EVENTS",
+    "EVENT_SINK",
     "EVENT_V1",
     "EVERYBODY",
     "EVERY_VERB",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skerry.api.kinds import apprelease, appstore, identities, kubernetes, registry, requests, tenancy
+from skerry.api.kinds import apprelease, appstore, events, identities, kubernetes, registry, requests, tenancy
 from skerry.api.kinds.kind import Kind
 
 
@@ -37,7 +37,15 @@ def _names(kind: Kind) -> Iterator[tuple[str, str, str]]:
 
 
 KINDS = catalog(
-    (*registry.KINDS, *tenancy.KINDS, *requests.KINDS, *identities.KINDS, *appstore.KINDS, *apprelease.KINDS)
+    (
+        *registry.KINDS,
+        *tenancy.KINDS,
+        *requests.KINDS,
+        *identities.KINDS,
+        *appstore.KINDS,
+        *apprelease.KINDS,
+        *events.KINDS,
+    )
 )
 """Skerry's own, which lie in the bucket of resources."""
 SERVED = catalog((*KINDS, *kubernetes.KINDS))

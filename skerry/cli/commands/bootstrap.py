@@ -42,7 +42,7 @@ def bootstrap(
     ] = "",
     standalone: Annotated[
         list[str] | None,
-        typer.Option(metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore."),
+        typer.Option(metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore, events."),
     ] = None,
     foreign_certificate: Annotated[
         bool,

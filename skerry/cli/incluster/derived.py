@@ -48,9 +48,10 @@ VERSION = "version"
 """File of the bus's Secret: which skerry wrote the accounts."""
 
 
-SERVICES = ("registry", "tenancy", "appstore")
+SERVICES = ("registry", "tenancy", "appstore", "events")
 """Those of the controller-manager, each of which can have a Deployment of its own."""
-APP_STORE_KEY = "appstore.key"
+SEALS = ("appstore", "events")
+"""Those that seal with a key of their own, which follows from the host's and lies in the file `<service>.key`."""
 BUS_PORT = 4222
 
 
@@ -138,7 +139,7 @@ def derivations(files: Files, directory: Path, names: HostNames) -> dict[str, De
         }
 
     def services(had: Files, user: str, has: Iterable[str]) -> Files:
-        own = {APP_STORE_KEY: sealed.derived(files[SECRETS_KEY], "appstore")} if "appstore" in has else {}
+        own = {f"{each}.key": sealed.derived(files[SECRETS_KEY], each) for each in SEALS if each in has}
         return {**_user(had, user, authority), **common, **addresses, **own}
 
     def tower(had: Files) -> Files:

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from skerry.cli import bootstrap
-from skerry.cli.incluster.derived import APP_STORE_KEY, MADE, TRIES, HostNames, derivations, refresh
+from skerry.cli.incluster.derived import MADE, SEALS, TRIES, HostNames, derivations, refresh
 from skerry.cli.incluster.keys import lay, new_keys
 from skerry.errors import Conflict
 from skerry.identity import nkey
@@ -151,17 +151,20 @@ def test_services_hear_the_addresses_of_the_bus_as_members_dial_them(
     assert files["addresses"] == ",".join(addresses).encode()
 
 
-def test_who_has_a_deployment_of_its_own_has_its_own_user_and_the_app_store_its_own_key_alone(tmp_path: Path) -> None:
-    apart = ("registry", "appstore")
+@pytest.mark.parametrize("sealing", SEALS)
+def test_who_has_a_deployment_of_its_own_has_its_own_user_and_who_seals_its_own_key_alone(
+    tmp_path: Path, sealing: str
+) -> None:
+    apart, key = ("registry", sealing), f"{sealing}.key"
     manager = derived("skerry-controller-manager", tmp_path, standalone=apart)
-    store = derived("skerry-appstore", tmp_path, standalone=apart)
+    store = derived(f"skerry-{sealing}", tmp_path, standalone=apart)
     registry = derived("skerry-registry", tmp_path, standalone=apart)
-    assert {"appstore.creds", APP_STORE_KEY} <= store.keys()
-    assert APP_STORE_KEY not in manager.keys() | registry.keys()
-    lay({SECRETS_KEY: KEYS[SECRETS_KEY], "own.key": store[APP_STORE_KEY]}, tmp_path / "sealing")
-    text = Keyring(tmp_path / "sealing" / SECRETS_KEY, "appstore").seal("a", b"1")
+    assert {f"{sealing}.creds", key} <= store.keys()
+    assert key not in manager.keys() | registry.keys()
+    lay({SECRETS_KEY: KEYS[SECRETS_KEY], "own.key": store[key]}, tmp_path / "sealing")
+    text = Keyring(tmp_path / "sealing" / SECRETS_KEY, sealing).seal("a", b"1")
     assert Keyring(tmp_path / "sealing" / "own.key").opened("a", text).value == b"1"
-    assert derived("skerry-controller-manager", tmp_path)[APP_STORE_KEY] == store[APP_STORE_KEY]
+    assert derived("skerry-controller-manager", tmp_path)[key] == store[key]
     for files in (manager, store, registry):
         assert (files["host-uid"], files["trust-roots"]) == (UID.encode(), KEYS["trust-roots"])
 

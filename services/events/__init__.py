@@ -1,0 +1,1 @@
+"""Events as webhooks: sinks, their secrets, and the deliveries."""
