@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
 from itertools import islice
 from typing import NamedTuple
@@ -17,6 +17,8 @@ LONGEST = 200
 MOST_WORDS = 8
 MOST = 500
 """Answers."""
+RANKED = 2000
+"""Of what has the words anywhere so many are ranked: to rank ten thousand that all have them takes longer than anybody notices."""
 ALIKE = 0.7
 """How alike a misspelt word and a word of a name are at least (difflib's ratio)."""
 _WORD = re.compile(r"[^\W_]+")
@@ -42,6 +44,8 @@ class Search:
         self._index = sqlite3.connect(":memory:", check_same_thread=False)
         self._words: dict[str, set[int]] = {}
         """Rows by the words of their names."""
+        self._shapes: dict[tuple[int, int], set[str]] = {}
+        """These words by length and letters, as a bit each: most are told apart by that alone."""
         self._index.execute("CREATE VIRTUAL TABLE apps USING fts5(name, keywords, description, prefix='1 2 3')")
 
     def put(self, key: str, entry: SearchEntry) -> None:
@@ -52,6 +56,7 @@ class Search:
         self._index.execute("INSERT INTO apps(rowid, name, keywords, description) VALUES (?, ?, ?, ?)", (row, *entry))
         for word in _words(entry.name):
             self._words.setdefault(word, set()).add(row)
+            self._shapes.setdefault(_shape(word), set()).add(word)
 
     def remove(self, key: str) -> None:
         """Have it found no more."""
@@ -61,10 +66,14 @@ class Search:
         del self._keys[row]
         (name,) = self._index.execute("SELECT name FROM apps WHERE rowid = ?", (row,)).fetchone()
         self._index.execute("DELETE FROM apps WHERE rowid = ?", (row,))
-        for word in _words(name):
+        for word in set(_words(name)):  # a chart is often called as its repository
             self._words[word].discard(row)
             if not self._words[word]:
                 del self._words[word]
+                shape = self._shapes[_shape(word)]
+                shape.discard(word)
+                if not shape:
+                    del self._shapes[_shape(word)]
 
     def find(self, text: str, shows: Callable[[str], bool] = lambda key: True) -> list[str]:
         """Keys of the apps that have all the words, or words that begin so; if there is none, of those with names alike. Best first,
@@ -73,13 +82,28 @@ class Search:
         words = _words(text[:LONGEST])[:MOST_WORDS]
         if not words:
             return []
-        query = " ".join(f'"{word}"*' if len(word) > 1 else f'name: "{word}"*' for word in words)
+        query = [f'"{word}"*' if len(word) > 1 else f'name: "{word}"*' for word in words]
+        named = self._named(" ".join(f"name: {each.removeprefix('name: ')}" for each in query), shows)
+        rows = sorted(named, key=lambda row: _words(row[1].rpartition(".")[2]) != words)
+        best = dict.fromkeys(row for row, _ in rows)
+        if len(best) < MOST:
+            best |= dict.fromkeys(self._anywhere(" ".join(query), shows))
+        return [self._keys[row] for row in islice(best, MOST)] or self._alike(words, shows)
+
+    def _named(self, query: str, shows: Callable[[str], bool]) -> list[tuple[int, str]]:
+        """Rows and names of those that match by their names, the best first."""
         ranked = self._index.execute(
             "SELECT rowid, name FROM apps WHERE apps MATCH ? ORDER BY bm25(apps, ?, ?, ?)", (query, *_WEIGHTS)
         )
-        rows = list(islice((row for row in ranked if shows(self._keys[row[0]])), MOST))
-        exact = sorted(rows, key=lambda row: _words(row[1].rpartition(".")[2]) != words)
-        return [self._keys[row] for row, _ in exact] or self._alike(words, shows)
+        return list(islice((row for row in ranked if shows(self._keys[row[0]])), MOST))
+
+    def _anywhere(self, query: str, shows: Callable[[str], bool]) -> list[int]:
+        """Rows of those that match at all, the best first."""
+        scored = self._index.execute(
+            "SELECT rowid, bm25(apps, ?, ?, ?) FROM apps WHERE apps MATCH ?", (*_WEIGHTS, query)
+        )
+        rows = list(islice((row for row in scored if shows(self._keys[row[0]])), RANKED))
+        return [row for row, _ in sorted(rows, key=lambda row: row[1])]
 
     def _alike(self, words: list[str], shows: Callable[[str], bool]) -> list[str]:
         """Those in whose names each word stands, misspelt; the most alike first."""
@@ -87,14 +111,30 @@ class Search:
         for word in words:
             matcher = SequenceMatcher(b=word)
             near: dict[int, float] = {}
-            for other, rows in self._words.items():
+            for other in self._about(word):
                 matcher.set_seq1(other)
-                if matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE:
+                if matcher.quick_ratio() >= ALIKE:
                     score = matcher.ratio()
-                    near |= {row: score for row in rows if score > near.get(row, 0.0)}
+                    near |= {row: score for row in self._words[other] if score > near.get(row, 0.0)}
             scores = {row: min(score, near[row]) for row, score in scores.items() if near.get(row, 0.0) >= ALIKE}
         best = (self._keys[row] for row in sorted(scores, key=lambda row: (-scores[row], row)))
         return list(islice(filter(shows, best), MOST))
+
+    def _about(self, word: str) -> Iterator[str]:
+        """Words of names that can be alike, by how many letters of each the other one can have."""
+        length, letters = _shape(word)
+        for (others, has), words in self._shapes.items():
+            common = min(length - (letters & ~has).bit_count(), others - (has & ~letters).bit_count())
+            if 2 * common >= ALIKE * (length + others):
+                yield from words
+
+
+def _shape(word: str) -> tuple[int, int]:
+    """Length, and a bit for each letter; some letters share one."""
+    letters = 0
+    for letter in word:
+        letters |= 1 << (ord(letter) & 63)
+    return len(word), letters
 
 
 def _words(text: str) -> list[str]:

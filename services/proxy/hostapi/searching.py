@@ -60,9 +60,12 @@ async def searched(
     keys = await forwarder.search(target, caller, query.text(PARAMETER))
     await fresh(source, list_options.revision)
     items: dict[str, Item] = {}
+    most = list_options.limit or MOST
     for key in keys:
+        if len(items) == most:
+            break
         namespace, _, name = key.rpartition("/")
         item = source.get(kind, name, namespace)
         if item is not None and target.namespace in ("", namespace) and match(item):
             items[key] = item
-    return view.many(list(items.values())[: list_options.limit or MOST], max(source.revision, 1), "")
+    return view.many(list(items.values()), max(source.revision, 1), "")
