@@ -10,7 +10,7 @@ import typer
 from skerry.api.kinds import EVENT_SINK
 from skerry.api.meta import Document
 from skerry.cli import output
-from skerry.cli.commands.app.options import secret_file
+from skerry.cli.commands.app.given import secret_file
 from skerry.cli.commands.clients import ContextName, Kubeconfig, connect, new_object
 from skerry.cli.commands.listings import names_of
 from skerry.cli.failure import FAILED, USAGE, Failure
