@@ -16,6 +16,7 @@ from services.proxy.access import AccessLog, AccessRecord, audit_id
 from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
 from services.proxy.authorize import HostRequest, decide_host, rules
 from services.proxy.cuts import Cuts
+from services.proxy.events import Events
 from services.proxy.explaining import Explainer
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members.ending import ends_soon
@@ -79,6 +80,7 @@ class FrontParts(NamedTuple):
     members: MemberRequests
     host_api: HostApi
     explainer: Explainer
+    events: Events
     metrics: Metrics
     access: AccessLog
     cuts: Cuts
@@ -100,6 +102,10 @@ class Front:
             "metrics": self._metrics,
             "readiness": self._readiness,
             "version": self._version,
+        }
+        self._lasting: dict[str, Callable[[Exchange], Awaitable[str]]] = {
+            "events": parts.events.answer,
+            "recordings": parts.recordings.answer,
         }
 
     async def handle(self, exchange: Exchange) -> None:
@@ -160,8 +166,8 @@ class Front:
                 await self._host(exchange, record, credential)
                 return
             self._check_path(row, exchange, record, credential.caller)
-            if row.handler == "recordings":
-                await self._while_allowed(row, exchange, record, credential, self._parts.recordings.answer)
+            if row.handler in self._lasting:
+                await self._while_allowed(row, exchange, record, credential, self._lasting[row.handler])
                 return
         record.code = await self._handlers[row.handler](exchange)
 
@@ -226,7 +232,7 @@ class Front:
         """Answer what may take long, as long as the caller may have it."""
         caller, asked = credential.caller, _asked(row, exchange)
         session = self._parts.sessions.enter(caller.user, credential, credential.expires)
-        session.cut = lambda error: exchange.abort()
+        session.cut, session.endless = lambda error: exchange.abort(), True
         until = self._again(caller, asked, ())
         session.rests = Rests(
             caller, lambda: self._again(caller, asked, ()), until if isinstance(until, float) else credential.expires

@@ -18,7 +18,7 @@ class Path(NamedTuple):
     """One path of the host, answered by the handler of that name."""
 
     path: str
-    handler: Literal["health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"]
+    handler: Literal["events", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"]
     about: str
     """For the documentation."""
     credential: bool = True
@@ -48,6 +48,12 @@ TABLE = (
         groups=(AUDITOR,),
     ),
     Path("/clusters", "members", "`/clusters/NAME/…`: the API of a member, as its own API server has it", subtree=True),
+    Path(
+        "/events",
+        "events",
+        "what happened and, with `?follow`, what happens: CloudEvents as lines of JSON (events.md); for `skerry:monitor`",
+        groups=(MONITOR,),
+    ),
     Path("/healthz", "health", "`ok` while the process answers", credential=False),
     Path("/livez", "health", "the same, by its newer name", credential=False),
     Path(

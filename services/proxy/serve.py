@@ -21,6 +21,7 @@ import skerry
 from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
 from services.proxy.cuts import Cuts
+from services.proxy.events import Events
 from services.proxy.explaining import Explainer
 from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
@@ -185,6 +186,7 @@ class Proxy:
                 shifts=self._shifts,
                 streams=Streams(uploads=limits.uploads, uploads_per_user=limits.uploads_per_user),
             ),
+            events=Events(self._bus),
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,
             access=self._access,

@@ -92,7 +92,8 @@ class Api:
         """The events of a watch, until the host ends it. Raises what the host answers instead of a watch."""
         try:
             for line in self.lines(path, accept=accept, quiet_s=QUIET_S):
-                yield json.loads(line)
+                if line != b"\n":  # says that the answer lives
+                    yield json.loads(line)
         except TimeoutError:
             return
         except ValueError as error:

@@ -36,6 +36,7 @@ AFTER = {
     "login": "login",
     "logout": "login",
     "whoami": "login",
+    "events": "events",
     "requirements": "requirements",
     "version": "info",
     "completion": "info",

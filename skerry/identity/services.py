@@ -158,7 +158,7 @@ SERVICES = (
         name="proxy",
         workload=TOWER,
         calls=(subjects.BINDING_STATES, subjects.CERTIFY, subjects.CONNECTIONS, subjects.TOKEN_REVIEWS),
-        hears=(subjects.HEARTBEATS, subjects.PROBES, "up.*.s.>"),
+        hears=(subjects.HEARTBEATS, subjects.PROBES, subjects.ALL_EVENTS, "up.*.s.>"),
         tells=("down.*.open.*", "down.*.a.>", subjects.QUARANTINES, subjects.CUTS),
         forwards_writes=True,
     ),

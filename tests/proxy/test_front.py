@@ -217,3 +217,14 @@ async def test_a_revoked_token_is_401_from_then_on(host: World) -> None:
 async def test_an_expired_token_is_401(host: World) -> None:
     token = await host.token("old", "skerry:view", expires_s=-1)
     assert "expired" in (await host.ask(b"/apis", token=token)).json()["message"]
+
+
+async def test_events_are_for_monitors_and_administrators(host: World) -> None:
+    alice, monitor = await host.token("alice", "skerry:edit", "shop"), await host.token("eve", "skerry:monitor")
+    refused = await host.ask(b"/events", token=alice)
+    assert refused.status == 403
+    assert "skerry:monitor" in refused.json()["message"]
+    for token in (monitor, host.admin):
+        wrong = await host.ask(b"/events?since=yesterday", token=token)
+        assert wrong.status == 400
+        assert "use for example since=1h" in wrong.json()["message"]

@@ -57,7 +57,7 @@ def test_only_what_tells_nothing_is_open_to_strangers() -> None:
 
 def test_the_index_names_every_path_but_itself() -> None:
     assert listed() == (
-        "/api", "/apis", "/audit/sessions", "/clusters", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
+        "/api", "/apis", "/audit/sessions", "/clusters", "/events", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
     )  # fmt: skip
 
 

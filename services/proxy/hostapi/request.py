@@ -55,6 +55,10 @@ class Query:
         """Every value."""
         return self._values.get(name, [])
 
+    def names(self) -> list[str]:
+        """Of all parameters."""
+        return list(self._values)
+
     def flag(self, name: str) -> bool:
         """Kubernetes' boolean: present and not false or 0."""
         value = self.find(name)
