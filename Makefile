@@ -7,6 +7,7 @@ MUTMUT := $(VENV)/.mutants
 HELM   := $(VENV)/.helm
 PYTEST := $(BIN)/python -m pytest
 KINDS  := $(BIN)/python -m skerry.api.kinds.reference
+EVENTS := $(BIN)/python -m skerry.eventreference
 IMAGES := build/images
 # An image with the same minor version of Python as the one that made the wheels.
 BASE   ?= python:$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-slim-bookworm
@@ -33,19 +34,23 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[demo]"
 	@touch $@
 
-fmt: $(STAMP) ## format the code, write docs/kinds.md
+fmt: $(STAMP) ## format the code, write docs/kinds.md and docs/events.md
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(KINDS) > docs/kinds.md
+	@$(EVENTS) > docs/events.md
+	@$(EVENTS) schema > docs/events.schema.json
 
 manifests: $(STAMP) ## write the agent's objects that `skerry join` applies, as helm renders them from the chart
 	@SKERRY_TEST_WRITE_TABLE=1 $(PYTEST) -q tests/cli/test_agentmanifest.py -k is_what_helm
 
-check: $(STAMP) ## formatter, linter, types, docs/kinds.md, import layers, sizes, what services name, where modules are tested
+check: $(STAMP) ## formatter, linter, types, docs/kinds.md and docs/events.md, import layers, sizes, what services name, where modules are tested
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make fmt"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(KINDS) | diff docs/kinds.md - || { echo "docs/kinds.md does not say what skerry/api/kinds declares: run make fmt"; exit 1; }
+	@{ $(EVENTS) | diff docs/events.md - && $(EVENTS) schema | diff docs/events.schema.json -; } \
+		|| { echo "docs/events.md does not say what is declared of events: run make fmt"; exit 1; }
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.shape --check
 	@$(BIN)/python -m tests.boundaries

@@ -104,7 +104,7 @@ class Front:
             "version": self._version,
         }
         self._lasting: dict[str, Callable[[Exchange], Awaitable[str]]] = {
-            "events": parts.events.answer,
+            "event_log": parts.events.answer,
             "recordings": parts.recordings.answer,
         }
 

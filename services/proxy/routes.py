@@ -18,7 +18,7 @@ class Path(NamedTuple):
     """One path of the host, answered by the handler of that name."""
 
     path: str
-    handler: Literal["events", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"]
+    handler: Literal["event_log", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"]
     about: str
     """For the documentation."""
     credential: bool = True
@@ -50,7 +50,7 @@ TABLE = (
     Path("/clusters", "members", "`/clusters/NAME/…`: the API of a member, as its own API server has it", subtree=True),
     Path(
         "/events",
-        "events",
+        "event_log",
         "what happened and, with `?follow`, what happens: CloudEvents as lines of JSON (events.md); for `skerry:monitor`",
         groups=(MONITOR,),
     ),
