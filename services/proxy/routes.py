@@ -18,7 +18,9 @@ class Path(NamedTuple):
     """One path of the host, answered by the handler of that name."""
 
     path: str
-    handler: Literal["event_log", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"]
+    handler: Literal[
+        "event_log", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"
+    ]
     about: str
     """For the documentation."""
     credential: bool = True
