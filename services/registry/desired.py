@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from services.registry import fences
 from services.registry.reports import checked
 from services.registry.usage import Usage
 from skerry import subjects
@@ -163,8 +164,8 @@ class Desired:
         document = _document(item)
         if problem := owners.refusal(owner, document):
             raise Forbidden(problem)
-        if item.options.fence is not None:
-            raise BadRequest("fenced entries come with quotas: this registry does not take them yet")
+        if problem := owners.fencing(owner, item.options):
+            raise BadRequest(problem)
         namespace, name = owners.name_of(document)
         kind = str(document["kind"]).lower()
         key = str(subjects.DesiredKey(item.member, owner, owners.group_of(document), kind, namespace, name))
@@ -185,6 +186,7 @@ class Desired:
             current = await self._bucket.last(item.key)
             if current is None or current.value is None:
                 return ItemResult(key=item.key, revision=0 if current is None else current.revision)
+            fences.check_withdrawal(item.key, self.opened(current), fenced=owners.OWNERS[owner].fenced)
             usage.count(owner, int(self._now()), item.member)
             try:
                 revision = await self._bucket.purge(item.key, current.revision, marker_s=MARKER_S)
@@ -208,8 +210,10 @@ class Desired:
                 because=item.because[:REASONS],
                 more=max(0, len(item.because) - REASONS),
             )
-            if current is not None and current.value is not None and self._same(current, wanted):
-                return current.revision
+            if current is not None and current.value is not None:
+                if self._same(current, wanted):
+                    return current.revision
+                fences.check_put(key, self.opened(current), wanted.options.fence)
             text = signed(key, wanted, self._sign)
             usage.count(owner, int(self._now()), item.member)
             usage.check(key, len(text), item.member)

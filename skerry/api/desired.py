@@ -76,7 +76,13 @@ class Options(Message, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     """Keys of entries of the same member, of any owner, that must be in place first."""
     fence: int | None = None
-    """A rising number of what may never become older again."""
+    """A rising number of what may never become older again: an object that carries a higher one is left as it is."""
+    namespace_uid: str = ""
+    """With a fence: the namespace that it is for. One that was made anew under its name is another."""
+    keep: bool = False
+    """With a fence: only the number is written, and `object` only where there is none yet."""
+    absent: bool = False
+    """With a fence: the object is to go."""
 
 
 class Because(Message, frozen=True, kw_only=True):

@@ -53,6 +53,8 @@ WORKSPACE_LABEL = "skerry.dev/workspace"
 """On a member's Namespace: the name of the workspace that it belongs to."""
 OUR_LABELS = (OWNER_LABEL, HOST_LABEL, WORKSPACE_LABEL)
 """They go from what is left to whoever is there."""
+FENCE = "skerry.dev/fence"
+"""Annotation: the number of the newest entry that was written to an object of ours. What is older never is again."""
 WITHDRAW = "skerry.dev/withdraw"
 """Annotation: `Delete` or `Orphan`, what becomes of an object of ours when it is no longer wanted. On a Cluster `Orphan`: when it
 is removed, what the host's services have there stays, and is nobody's.

@@ -28,6 +28,7 @@ from skerry.desired import owners
 from skerry.desired.answers import Missing, Unsettled
 from skerry.desired.drift import Drift
 from skerry.desired.feed import EntryRoom, EntrySource, Feed
+from skerry.desired.fenced import FencedObjects
 from skerry.desired.model import DesiredState, Known, in_order
 from skerry.desired.objects import Objects, Placed, owner_of
 from skerry.desired.owners import ObjectReference, reference
@@ -79,7 +80,7 @@ class Applier:
         """Whether the member leaves: nothing is applied any more."""
         self.lead = True
         self._name = name
-        self._objects, self._guard = objects, guard
+        self._objects, self._fenced, self._guard = objects, FencedObjects(objects), guard
         self._clock = clock
         self._timers = timers or asyncio.get_running_loop()
         self.feed = Feed(self.state, source, verify, self._fresh, clock=clock, timers=self._timers, held=held)
@@ -211,8 +212,8 @@ class Applier:
         for attempt in range(LAST_ATTEMPTS):
             state, message, again = State.WITHDRAWN, "", False
             try:
-                if not _is_settings(self.state.entries[text]):
-                    self._withdrawn += await self._withdraw(text, keep=keep or stays) and not stays
+                if not owners.is_settings(self.state.entries[text].key):
+                    self._withdrawn += await self._withdraw(text, keep=keep or stays, fenced=True) and not stays
             except Unsettled as error:
                 state, message, again = error.state, error.message, error.state is State.PENDING
             except StatusError as error:
@@ -248,7 +249,7 @@ class Applier:
         known = self.state.entries.get(key)
         if known is None or not self.lead or self.ending:
             return None
-        if not _is_settings(known) and (self.paused or not self.state.turn(key)):
+        if not owners.is_settings(known.key) and (self.paused or not self.state.turn(key)):
             return None  # settings wait for nobody: what waits may wait for the end of a pause
         self._working += 1
         self._idle.clear()
@@ -305,12 +306,11 @@ class Applier:
         if entry is None:
             raise Unsettled(State.PENDING, "the entry changed meanwhile", again_s=FIRST_S)
         document = entry.document()
-        if problem := owners.refusal(entry.owner, document):
+        if problem := owners.refusal(entry.owner, document) or owners.fencing(entry.owner, entry.options):
             raise Unsettled(State.REFUSED, problem, again_s=None)
-        if entry.options.fence is not None:
-            raise Unsettled(State.REFUSED, "this agent knows no fenced entries: update it", again_s=None)
         if (owners.group_of(document), document["kind"]) == owners.SETTINGS:
-            self._set(document)
+            spec = document.get("spec")
+            self.pause(isinstance(spec, dict) and spec.get("paused") is True)
             return
         which = reference(document)
         if which.parts != (known.key.group, known.key.kind, known.key.namespace, known.key.name):
@@ -321,11 +321,13 @@ class Applier:
             raise Unsettled(State.WAITING, f"comes after {first}, which is not in place", again_s=None)
         self._references[key] = which
         await self._room()
-        self._placed[key] = await self._objects.apply(document, entry.owner, entry.options)
+        write = self._objects.apply if entry.options.fence is None else self._fenced.write
+        placed = await write(document, entry.owner, entry.options)
+        self._placed.pop(key, None) if placed is None else self._placed.update({key: placed})
 
-    async def _withdraw(self, key: str, *, keep: bool = False) -> bool:
+    async def _withdraw(self, key: str, *, keep: bool = False, fenced: bool = False) -> bool:
         known = self.state.entries[key]
-        if _is_settings(known):
+        if owners.is_settings(known.key):
             self.pause(False)
             return False
         try:
@@ -333,11 +335,7 @@ class Applier:
         except Missing:
             return False
         await self._room()
-        return await self._objects.withdraw(which, known.key.owner, keep=keep)
-
-    def _set(self, document: dict[str, object]) -> None:
-        spec = document.get("spec")
-        self.pause(isinstance(spec, dict) and spec.get("paused") is True)
+        return await self._objects.withdraw(which, known.key.owner, keep=keep, fenced=fenced)
 
     async def _room(self) -> None:
         """Wait for a turn to write."""
@@ -365,6 +363,8 @@ class Applier:
             if placed is not None and self.state.owned(key, self._clock()):
                 self._add([key])
             return
+        if known.state is State.WAITING and known.options.fence is not None:
+            self._add([key])  # it may be the status that was waited for
         if known.state is not State.APPLIED or self._placed.get(key) in (placed, None):
             return
         self._placed.pop(key)
@@ -393,7 +393,3 @@ class Applier:
             names = [(kind, name)]
         for each in names:
             self._again(sorted(self._waiting.pop(each, ())))
-
-
-def _is_settings(known: Known) -> bool:
-    return (known.key.group, known.key.kind) == (owners.SETTINGS[0], owners.SETTINGS[1].lower())

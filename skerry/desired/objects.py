@@ -17,7 +17,7 @@ from msgspec import UNSET
 from skerry.api.decode import decoded
 from skerry.api.desired import ENTRIES, PAGE, Options, State
 from skerry.api.meta import Document, ListMeta, ObjectMeta, Struct
-from skerry.api.names import HOST_LABEL, MANAGED_BY, OUR_LABELS, OWNER_LABEL, WITHDRAW
+from skerry.api.names import FENCE, HOST_LABEL, MANAGED_BY, OUR_LABELS, OWNER_LABEL, WITHDRAW
 from skerry.desired.answers import Missing, Unsettled, going, unsettled
 from skerry.desired.owners import OWNERS, ObjectReference, reference
 from skerry.errors import ServiceUnavailable
@@ -77,7 +77,9 @@ def placed(metadata: ObjectMeta, manager: str) -> Placed:
     ours = [
         each.get("fieldsV1")
         for each in metadata.managed_fields
-        if each.get("manager") == manager and each.get("operation") == "Apply" and not each.get("subresource")
+        if each.get("manager") == manager
+        and (each.get("operation") == "Apply" or FENCE in metadata.annotations)
+        and not each.get("subresource")
     ]
     return Placed(metadata.uid, hashlib.sha256(msgspec.json.encode(ours, order="sorted")).hexdigest()[:16])
 
@@ -124,7 +126,7 @@ class Objects:
 
     async def _discovered(self, api_version: str) -> dict[str, Served]:
         path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-        answer = await self._call("GET", path)
+        answer = await self.call("GET", path)
         if answer.status == 404:
             return {}
         if answer.status != 200:
@@ -139,7 +141,7 @@ class Objects:
 
     async def read(self, which: ObjectReference) -> ObjectMeta | None:
         """Its metadata; None if it is not there."""
-        answer = await self._call("GET", await self._path(which), headers=[(b"accept", METADATA)])
+        answer = await self.call("GET", await self.path(which), headers=[(b"accept", METADATA)])
         if answer.status == 404:
             return None
         if answer.status != 200:
@@ -158,7 +160,7 @@ class Objects:
             query = {"labelSelector": HOST_LABEL, "limit": str(PAGE)}
             query |= {"continue": behind} if behind else {}
             path = f"{served.collection()}?{urlencode(query)}"
-            answer = await self._call("GET", path, headers=[(b"accept", METADATA_LIST)])
+            answer = await self.call("GET", path, headers=[(b"accept", METADATA_LIST)])
             if answer.status != 200:
                 raise unsettled(answer, "list", which.kind)
             try:
@@ -178,7 +180,7 @@ class Objects:
         if there is not None and there.deletion_timestamp is not UNSET:
             raise going(str(which))
         force = options.conflicts == "Force"
-        if there is not None and not await self._mine(there, owner, which):
+        if there is not None and not await self.is_mine(there, owner, which):
             if options.adopt == "Never":
                 raise Unsettled(
                     State.EXISTS, f"{which} is there already and is not Skerry's: delete it, or have it adopted"
@@ -189,18 +191,18 @@ class Objects:
         if options.withdraw:
             metadata["annotations"] = {**(metadata.get("annotations") or {}), WITHDRAW: options.withdraw}
         query = urlencode({"fieldManager": manager, "force": "true" if force else "false"})
-        answer = await self._call(
+        answer = await self.call(
             "PATCH",
-            f"{await self._path(which)}?{query}",
+            f"{await self.path(which)}?{query}",
             body=_encode({**document, "metadata": metadata}),
             content_type=APPLY,
             headers=[(b"accept", METADATA)],
         )
         if answer.status not in (200, 201):
-            raise self._refused(answer, which, there)
+            raise self.refused(answer, which, there)
         return placed(_metadata(answer), manager)
 
-    async def _mine(self, there: ObjectMeta, owner: str, which: ObjectReference) -> bool:
+    async def is_mine(self, there: ObjectMeta, owner: str, which: ObjectReference) -> bool:
         """Whether its labels say that it is this owner's, or that one's of a host from which the cluster was taken over.
         Unsettled if they say that it is somebody else's.
         """
@@ -235,15 +237,15 @@ class Objects:
                 return True
             marks = dict.fromkeys((identity.HOST_ANNOTATION, identity.HOST_NAME_ANNOTATION))
             patch = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "annotations": marks}}
-            answer = await self._call("PATCH", identity.KUBE_SYSTEM, body=_encode(patch), content_type=MERGE)
+            answer = await self.call("PATCH", identity.KUBE_SYSTEM, body=_encode(patch), content_type=MERGE)
             if answer.status != 409:  # somebody writes there: it may be another host that takes the cluster over
                 return answer.status == 200
         return False
 
     async def _kube_system(self) -> WholeAnswer:
-        return await self._call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
+        return await self.call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
 
-    def _refused(self, answer: WholeAnswer, which: ObjectReference, there: ObjectMeta | None) -> Unsettled:
+    def refused(self, answer: WholeAnswer, which: ObjectReference, there: ObjectMeta | None) -> Unsettled:
         problem = unsettled(answer, "patch", str(which))
         if answer.status == 404 and which.namespace:
             return Missing("Namespace", which.namespace, f"namespace {which.namespace} does not exist on this cluster")
@@ -254,16 +256,13 @@ class Objects:
             return Unsettled(State.EXISTS, f"{which} is there already and differs: {problem.message}")
         return problem
 
-    async def withdraw(self, which: ObjectReference, owner: str, *, keep: bool = False) -> bool:
+    async def withdraw(self, which: ObjectReference, owner: str, *, keep: bool = False, fenced: bool = False) -> bool:
         """Take an object away if it is ours, by its labels and its fields, as it was applied to be; with `keep` leave it,
         as nobody's. What a host has left from which the cluster was taken over is ours. True if it was taken away, or left
-        with `keep`; Unsettled while it cannot be.
+        with `keep`; Unsettled while it cannot be. What has a number goes by an entry that says so, or, with `fenced`, by an order.
         """
-        try:
-            there = await self.read(which)
-        except Missing:
-            return False
-        if there is None or not await self._ours(there, owner):
+        there = await self._withdrawable(which, owner, fenced=fenced)
+        if there is None:
             return False
         how = there.annotations.get(WITHDRAW) or ("Orphan" if which.kind == "Namespace" else "Delete")
         adopted = (
@@ -280,7 +279,7 @@ class Objects:
             "preconditions": {"uid": there.uid, "resourceVersion": there.resource_version},
             "propagationPolicy": "Background",
         }
-        answer = await self._call("DELETE", await self._path(which), body=_encode(body))
+        answer = await self.call("DELETE", await self.path(which), body=_encode(body))
         if answer.status == 409:
             raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
         if answer.status not in (200, 202, 404):
@@ -289,6 +288,16 @@ class Objects:
             raise going(str(which))  # it is nobody else's before what is in it is gone
         return True
 
+    async def _withdrawable(self, which: ObjectReference, owner: str, *, fenced: bool) -> ObjectMeta | None:
+        """What is there, if it is this owner's to take away."""
+        try:
+            there = await self.read(which)
+        except Missing:
+            return None
+        if there is None or not await self._ours(there, owner) or (FENCE in there.annotations and not fenced):
+            return None
+        return there
+
     async def _ours(self, there: ObjectMeta, owner: str) -> bool:
         manager, (theirs, host) = OWNERS[owner].manager, owner_of(there)
         is_written = any(each.get("manager") == manager for each in there.managed_fields)
@@ -296,12 +305,12 @@ class Objects:
 
     async def _orphan(self, which: ObjectReference, owner: str) -> None:
         """Leave an object to whoever is there: without our labels, and without our ownership of any field."""
-        path, there = await self._path(which), await self.read(which)
+        path, there = await self.path(which), await self.read(which)
         if there is None:
             return
         manager = OWNERS[owner].manager
         labels = {key: value for key, value in there.labels.items() if key not in OUR_LABELS}
-        annotations = {key: value for key, value in there.annotations.items() if key != WITHDRAW}
+        annotations = {key: value for key, value in there.annotations.items() if key not in (WITHDRAW, FENCE)}
         managers = [each for each in there.managed_fields if each.get("manager") != manager]
         body = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": there.resource_version},
@@ -309,7 +318,7 @@ class Objects:
             {"op": "add", "path": "/metadata/annotations", "value": annotations},
             {"op": "replace", "path": "/metadata/managedFields", "value": managers or [{}]},
         ]
-        answer = await self._call("PATCH", path, body=_encode(body), content_type=JSON_PATCH)
+        answer = await self.call("PATCH", path, body=_encode(body), content_type=JSON_PATCH)
         if answer.status == 422:
             raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
         if answer.status not in (200, 404):
@@ -328,7 +337,7 @@ class Objects:
         return ObjectReference(api_version, proper, namespace, name)
 
     async def _preferred(self, group: str) -> str:
-        answer = await self._call("GET", f"/apis/{quote(group, safe='')}")
+        answer = await self.call("GET", f"/apis/{quote(group, safe='')}")
         if answer.status == 404:
             raise Missing("CustomResourceDefinition", group, f"{group} is not served by this cluster")
         version = answer.document().get("preferredVersion")
@@ -337,14 +346,14 @@ class Objects:
             raise unsettled(answer, "get", group)
         return preferred
 
-    async def _path(self, which: ObjectReference) -> str:
+    async def path(self, which: ObjectReference) -> str:
         served = await self.served(which.api_version, which.kind)
         if served.namespaced != bool(which.namespace):
             need = "needs a namespace" if served.namespaced else "has no namespace"
             raise Unsettled(State.FAILED, f"{which}: {which.kind} {need}", again_s=None)
         return f"{served.collection(quote(which.namespace, safe=''))}/{quote(which.name, safe='')}"
 
-    async def _call(self, method: str, path: str, **more: Any) -> WholeAnswer:
+    async def call(self, method: str, path: str, **more: Any) -> WholeAnswer:
         async with self._slots:
             if method != "GET":
                 self._check()

@@ -10,13 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from skerry.api.names import HOST_LABEL, OWNER_LABEL, PREFIX, WITHDRAW
+from skerry.api.desired import Options
+from skerry.api.names import FENCE, HOST_LABEL, OWNER_LABEL, PREFIX, WITHDRAW
+from skerry.subjects import DesiredKey
 
 RBAC = "rbac.authorization.k8s.io"
 BINDINGS = ("tenancy", RBAC, "clusterrolebinding")
 """Owner, group and kind of the bindings that joining makes, as a key of desired state has them."""
 SETTINGS = ("skerry.dev", "AgentSettings")
 """(group, kind) of what the applier itself takes in, instead of an API server."""
+HIGHEST = 2**53
+"""Of a fence."""
 _ROLES = ("view", "edit", "admin", "cluster-admin", "skerry:namespaces")
 _NAMESPACES_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}
 _SYSTEM = ("default", "skerry-system")
@@ -47,11 +51,18 @@ class Owner:
     name: str
     kinds: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], str]]
     """(group, kind) -> why an object may not be wanted; empty if it may."""
+    fenced: bool = False
+    """Whether each of its entries has a number, and never comes back once a newer one was written."""
 
     @property
     def manager(self) -> str:
         """The field manager under which its objects are applied."""
         return f"skerry-{self.name}"
+
+
+def is_settings(key: DesiredKey) -> bool:
+    """True of what the applier takes in itself."""
+    return (key.group, key.kind) == (SETTINGS[0], SETTINGS[1].lower())
 
 
 def group_of(document: Mapping[str, Any]) -> str:
@@ -92,6 +103,20 @@ def refusal(owner: str, document: Mapping[str, Any]) -> str:
     return _plain(metadata) or judge(document)
 
 
+def fencing(owner: str, options: Options) -> str:
+    """Why an entry of this owner may not have these options, for people; empty if it may."""
+    fenced = OWNERS[owner].fenced
+    if fenced and (options.fence is None or not 0 < options.fence <= HIGHEST):
+        return f"entries of {owner} have a number in options.fence, from 1 to {HIGHEST}"
+    if fenced and not options.namespace_uid:
+        return f"entries of {owner} name the UID of their namespace"
+    if fenced and options.keep and options.absent:
+        return "an entry keeps what is there or has it go, not both"
+    if not fenced and (options.fence is not None or options.namespace_uid or options.keep or options.absent):
+        return f"entries of {owner} have no number: options.fence, namespaceUid, keep and absent are not theirs"
+    return ""
+
+
 def _plain(metadata: Mapping[str, Any]) -> str:
     """What no owner may say of an object: things that would act by themselves, or stand for another's labels."""
     for field in ("ownerReferences", "finalizers", "managedFields", "generateName", "uid", "resourceVersion"):
@@ -105,8 +130,8 @@ def _plain(metadata: Mapping[str, Any]) -> str:
     annotations = metadata.get("annotations") or {}
     if not isinstance(annotations, Mapping):
         return "metadata.annotations is not a map"
-    if WITHDRAW in annotations:
-        return f"{WITHDRAW} is set by the applier, from the entry's options"
+    if WITHDRAW in annotations or FENCE in annotations:
+        return f"{WITHDRAW} and {FENCE} are set by the applier, from the entry's options"
     if str(labels.get("app.kubernetes.io/managed-by", "")):
         return "app.kubernetes.io/managed-by is Helm's or a user's, and never ours"
     return ""

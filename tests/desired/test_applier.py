@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from skerry.api.desired import Options, State
@@ -17,93 +14,12 @@ from skerry.desired.applier import Applier
 from skerry.desired.objects import Objects, Placed
 from skerry.desired.owners import ObjectReference
 from skerry.errors import Forbidden
-from skerry.member.credentials import source
 from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION, KUBE_SYSTEM, owner_of
-from skerry.member.kubeconfig import load
 from skerry.member.upstream import Upstream
 from tests.desired.bucket import HOST, NAME, Bucket, key_of
-from tests.kube.member import Member
+from tests.desired.cluster import BINDINGS, RBAC, Cluster
 
 pytestmark = pytest.mark.kube
-RBAC = "rbac.authorization.k8s.io"
-BINDINGS = f"/apis/{RBAC}/v1/namespaces/{{}}/rolebindings"
-
-
-class Cluster:
-    """A member's API server, an applier for it, and the bucket that it follows."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self.upstream = upstream
-        self.bucket = Bucket()
-        self.namespace = f"desired-{uuid.uuid4().hex[:8]}"
-        self.applier = self.made()
-
-    def made(self, **more: Any) -> Applier:
-        """Another applier of the same member."""
-        applier = Applier(NAME, Objects(self.upstream, HOST), self.bucket, self.bucket.verify, **more)
-        self.bucket.appliers.append(applier)
-        return applier
-
-    async def ask(self, method: str, path: str, document: Any = None, content_type: str = "application/json") -> Any:
-        """A request of the member's own people."""
-        body = b"" if document is None else msgspec.json.encode(document)
-        answer = await self.upstream.call(method, path, body=body, content_type=content_type.encode())
-        return answer.document() if answer.status < 400 else answer.status
-
-    async def there(self, path: str) -> bool:
-        """Whether an object exists and is not on its way out."""
-        found = await self.ask("GET", path)
-        return isinstance(found, dict) and "deletionTimestamp" not in found["metadata"]
-
-    def state(self, key: str) -> State | None:
-        """Of an entry; None if it is not known."""
-        known = self.applier.state.entries.get(key)
-        return known.state if known is not None else None
-
-    def message(self, key: str) -> str:
-        """Of an entry."""
-        return self.applier.state.entries[key].message
-
-    async def until(self, test: Callable[[], object]) -> None:
-        """Wait until something is so."""
-        async with asyncio.timeout(60):
-            while not test():
-                await asyncio.sleep(0.02)
-
-    async def settled(self, key: str, state: State | None) -> None:
-        """Wait until an entry is in a state (None: it is not known any more), and was not just about to leave it."""
-        await self.until(lambda: self.state(key) is state)
-
-    def binding(self, name: str = "skerry:edit", group: str = "skerry:a", **metadata: Any) -> dict[str, Any]:
-        """A RoleBinding in the test's namespace."""
-        return {
-            "apiVersion": f"{RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": name, "namespace": self.namespace, **metadata},
-            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "edit"},
-            "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": group}],
-        }
-
-    def space(self, name: str = "", **metadata: Any) -> dict[str, Any]:
-        """The test's Namespace."""
-        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name or self.namespace, **metadata}}
-
-    def path(self, name: str = "skerry:edit") -> str:
-        """Of a RoleBinding in the test's namespace."""
-        return f"{BINDINGS.format(self.namespace)}/{name.replace(':', '%3A')}"
-
-
-@pytest.fixture
-async def cluster(plain_cluster: Member) -> AsyncIterator[Cluster]:
-    target = load(str(plain_cluster.kubeconfig))
-    upstream = Upstream(target, source(target))
-    made = Cluster(upstream)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(made.applier.run())
-        yield made
-        task.cancel()
-    await made.ask("DELETE", f"/api/v1/namespaces/{made.namespace}")
-    await upstream.close()
 
 
 async def test_what_is_wanted_is_there_in_the_order_that_it_needs(cluster: Cluster) -> None:
@@ -547,9 +463,9 @@ class Recording(Objects):
         self.writes.append((document["metadata"]["name"], subjects[0]["name"]))
         return made
 
-    async def withdraw(self, which: ObjectReference, owner: str, *, keep: bool = False) -> bool:
+    async def withdraw(self, which: ObjectReference, owner: str, *, keep: bool = False, fenced: bool = False) -> bool:
         """The same."""
-        gone = await super().withdraw(which, owner, keep=keep)
+        gone = await super().withdraw(which, owner, keep=keep, fenced=fenced)
         if gone:
             self.writes.append((which.name, ""))
         return gone

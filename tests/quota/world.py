@@ -49,8 +49,8 @@ class Namespace:
     uid: str
     quota: Quota | None = None
     used: int = 0
-    bound: bool = False
-    """Somebody may create pods here: bindings come after the lease is in place."""
+    bound: int = 0
+    """The number of the quota after which bindings came, so that somebody may create pods here; 0: nobody may."""
 
 
 class Entry(NamedTuple):
@@ -106,9 +106,8 @@ class World:
             return False
         self.ledger = ledger
         self.highest = max(self.highest, ledger.number)
+        self.begun = {key: self.begun.get(key, lease.number) for key, lease in ledger.leases.items()}
         for key, lease in ledger.leases.items():
-            if key not in base.leases:
-                self.begun[key] = lease.number
             if base.leases.get(key) is not lease:
                 ask = model.ask_of(lease)
                 if ask.kind != "keep" or self.without != "keep":
@@ -181,7 +180,7 @@ class World:
             return False
         if ask.kind == "absent":
             # A released namespace is emptied here: what one that is adopted in use may exceed is not what is searched for
-            namespace.quota, namespace.bound, namespace.used = None, False, 0
+            namespace.quota, namespace.bound, namespace.used = None, 0, 0
             self.reports.append((key, Report(uid=namespace.uid, number=ask.number, gone="quota")))
             return True
         amount = ask.amounts.get(RESOURCE, 0)
@@ -198,7 +197,7 @@ class World:
         namespace = self.namespaces.get(key)
         if namespace is None or namespace.quota is None or namespace.quota.status != namespace.quota.spec:
             return False
-        namespace.bound = True
+        namespace.bound = namespace.quota.number
         return True
 
     def report(self, key: LeaseKey) -> bool:
@@ -260,9 +259,11 @@ class World:
         return True
 
     def create(self, key: LeaseKey) -> bool:
-        """A pod, admitted by what the status says."""
+        """A pod, admitted by what the status says. Of a namespace that was released and taken again the host lets nobody in by what
+        was bound before.
+        """
         namespace = self.namespaces.get(key)
-        if namespace is None or not namespace.bound:
+        if namespace is None or not namespace.bound or namespace.bound < self.begun.get(key, 0):
             return False
         quota = namespace.quota
         if quota is not None and quota.status is not None:
@@ -344,7 +345,7 @@ class World:
     def _check_bound(self) -> None:
         for key, namespace in self.namespaces.items():
             quota, lease = namespace.quota, self.ledger.leases.get(key)
-            if quota is None or lease is None or lease.uid != namespace.uid or quota.number < self.begun[key]:
+            if quota is None or lease is None or lease.uid != namespace.uid or namespace.bound < self.begun[key]:
                 continue
             size = max(quota.spec, quota.status or 0, namespace.used)
             bound = lease.granted.get(RESOURCE, 0) + lease.debt.get(RESOURCE, 0)

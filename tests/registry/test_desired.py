@@ -108,7 +108,7 @@ async def test_another_epoch_is_told_everything(made: Gate) -> None:
         (item(document=space("kube-system")), 403, "the cluster's own"),
         (DesiredItem(member="m1", object=msgspec.Raw(b"{")), 400, "cannot be read"),
         (DesiredItem(member="m1"), 400, "has an object"),
-        (item(options=Options(fence=3)), 400, "fenced entries"),
+        (item(options=Options(fence=3)), 400, "have no number"),
         (item(options=Options(after=("x",))), 400, "not a key"),
         (item(options=Options(after=("m2.tenancy._.namespace._.a",))), 400, "not another entry of m1"),
         (item(options=Options(after=("m1.tenancy._.namespace._.shop",))), 400, "not another entry of m1"),
