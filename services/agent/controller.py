@@ -248,8 +248,7 @@ class AgentProcess:
     async def _retire(self, pairs: ConnectionPairs, generation: Generation) -> None:
         try:
             cap_s = 0.0 if self._credentials.cuts(generation) else self._settings.session_cap_s
-            await generation.acceptor.drain(cap_s)
-            await asyncio.sleep(LINGER_S if cap_s else 0.0)
+            await self._drain(generation, cap_s)
         finally:
             await pairs.close()
 
@@ -262,7 +261,18 @@ class AgentProcess:
             await self._beat(generations[-1], leaving=True, echo_s=LEAVE_S)
         async with asyncio.TaskGroup() as group:
             for generation in generations:
-                group.create_task(generation.acceptor.drain(self._settings.grace_s))
+                group.create_task(self._drain(generation, self._settings.grace_s))
+
+    @staticmethod
+    async def _drain(generation: Generation, grace_s: float) -> None:
+        """Have its streams end within the grace, and those refused that were on their way: cut at once, it would have left them
+        unanswered, and changes with an unknown outcome.
+        """
+        acceptor = generation.acceptor
+        is_used = any(connection.peers for connection in acceptor.connections)
+        await acceptor.drain(grace_s)
+        if grace_s and is_used:
+            await asyncio.sleep(LINGER_S)
 
     # Heartbeats
 

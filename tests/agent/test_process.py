@@ -26,9 +26,11 @@ from skerry.identity.farewell import make_farewell
 from skerry.identity.nkey import KeyType, create, from_seed
 from skerry.identity.trust import make_statement
 from skerry.link import Dialer
+from skerry.link.call import OpenVerdict
 from skerry.localkube.certificates import CertificateAuthority
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.relay import OpenRequest
+from skerry.tunnel.codes import RejectCode
 from tests.agent.conftest import DEADLINE_S, Agent
 from tests.agent.standin import Host
 from tests.fixtures.nats import NatsHost, eventually
@@ -57,6 +59,26 @@ async def test_it_joins_reports_and_leaves_in_order(agent: Agent, host: Host, ap
     assert api.annotations["skerry.dev/host"] == "host-uid"
     assert await agent.stop() == 0
     assert host.beats[-1].leaving
+
+
+async def test_what_was_on_its_way_to_an_agent_that_leaves_is_told_to_go_elsewhere(agent: Agent, host: Host) -> None:
+    agent.token(await host.token("leaving-a"))
+    await agent.start()
+    await host.beat()
+    async with dialing(host) as dialer:
+        assert await status(dialer, host, "leaving-a", SERVED) == 200
+        connection = dialer.connections[1]
+        ((_, remote), peer) = next(iter(connection.peers.items()))
+        stopping = asyncio.create_task(agent.stop())
+        await eventually(lambda: peer.draining, DEADLINE_S)
+        verdict, request = OpenVerdict.TAKEN, reading(host, "leaving-a", SERVED)
+        while verdict is OpenVerdict.TAKEN:
+            call = connection._send_open("leaving-a", connection._members["leaving-a"], remote, request, 0)
+            verdict = await call.verdict(1.0)
+            call.close()
+        assert call.refusal is not None
+        assert (verdict, call.refusal.code) == (OpenVerdict.REFUSED, RejectCode.GOAWAY)
+        assert await stopping == 0
 
 
 async def test_a_ceiling_holds_over_starts_that_say_nothing_and_only_another_one_replaces_it(
@@ -492,11 +514,15 @@ async def dialing(host: Host) -> AsyncIterator[Dialer]:
             await asyncio.wait([task])
 
 
+def reading(host: Host, member: str, target: bytes) -> OpenRequest:
+    """A GET."""
+    assertion = host.signer().assertion(member, "skerry:a", ("skerry:view",), {}, host.now)
+    return OpenRequest(id="a", assertion=assertion, method=b"GET", target=target, headers=[], class_="bulk")
+
+
 async def status(dialer: Dialer, host: Host, member: str, target: bytes = b"/version") -> int:
     """Of a GET through the agent."""
-    assertion = host.signer().assertion(member, "skerry:a", ("skerry:view",), {}, host.now)
-    request = OpenRequest(id="a", assertion=assertion, method=b"GET", target=target, headers=[], class_="bulk")
-    with await dialer.open(member, request) as stream:
+    with await dialer.open(member, reading(host, member, target)) as stream:
         answer = await stream.response()
         while not answer.end and (data := await stream.receive()):
             stream.consumed(len(data))
