@@ -9,6 +9,7 @@ answered by one on stdout:
     {"do": "apply"}                             keep desired state too, in an API server that is a table in this process
     {"do": "hold", "count": 50, "names": […]}   answers when each of these members has so many objects
     {"do": "applied"}                           when each marked change was applied
+    {"do": "rest", "count": 250}                say that so many entries are in place, all that there are, and hold none of them
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvloop
 
-from bench.standin import Standin
+from bench.standin import InPlace, Standin
+from services.agent.desired import DesiredState
 from services.registry.model import BEAT_S
 from skerry.bus import Settings
 from skerry.errors import StatusError
@@ -164,13 +166,31 @@ class Crew:
         """When each of the changes that carry these marks was applied, as far as they were."""
         return {"at": {mark: at for each in self._standins.values() for mark, at in each.table.applied.items()}}
 
+    async def rest(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Say that everything is in place, from the heartbeat on that is answered with how much that is."""
+        started = time.monotonic()
+
+        async def one(agent: BareAgent) -> None:
+            in_place = InPlace(agent.name)
+            agent.desired = cast(DesiredState, in_place)
+            assert agent.connection is not None
+            await in_place.attach(agent.connection)
+            while not in_place.progress.applied:
+                await agent.beat(agent.connection)
+                await asyncio.sleep(1.0)
+            await in_place.report(order["count"])
+
+        await asyncio.gather(*map(one, self._agents))
+        return {"seconds": time.monotonic() - started}
+
 
 async def _main(plan: Plan) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         crew = Crew(plan, tasks)
         orders = {
-            each.__name__: each for each in (crew.come, crew.flap, crew.heard, crew.apply, crew.hold, crew.applied)
+            each.__name__: each
+            for each in (crew.come, crew.flap, crew.heard, crew.apply, crew.hold, crew.applied, crew.rest)
         }
         print(json.dumps({"agents": len(plan.agents)}), flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):

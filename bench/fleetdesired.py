@@ -18,12 +18,15 @@ from bench.fleetsetup import Fleet, per_unit_us, percentile
 from bench.processes import forget_peak, peak_mib
 from bench.standin import MARK
 from skerry import subjects
-from skerry.desired.client import DesiredClient, Want
+from skerry.api.kinds import CLUSTER
+from skerry.desired.client import DesiredClient, Want, key_of
+from skerry.desired.entry import Entry, signed
 from skerry.desired.owners import RBAC
-from skerry.errors import GatewayTimeout
+from skerry.errors import Conflict, GatewayTimeout
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.upstream import Upstream
+from skerry.storage import Store
 from tests.faults.fleet import Process
 from tests.registry.conftest import client_of
 
@@ -33,6 +36,10 @@ SYNCED, ENTRIES = 1_000, 50
 QUIET_S = 60.0
 WRITERS = 8
 """Batches under way at once while entries are made."""
+VAST = 250
+"""Entries of each member: half a million with 2,000."""
+FILLERS = 64
+"""Writes under way at once where no registry is asked."""
 DEADLINE_S = 600.0
 BINDINGS = f"/apis/{RBAC}/v1/clusterrolebindings"
 
@@ -256,7 +263,51 @@ async def standing(fleet: Fleet) -> dict[str, Any]:
     return {**cost, "settled_s": settled_s, "entries": entries}
 
 
+async def vast(fleet: Fleet) -> dict[str, Any]:
+    """Two quiet minutes of one fleet: with an entry for each member, and with VAST for each."""
+    await fleet.anew()
+    async with fleet.registry() as registry:
+        await fleet.come()
+        points = []
+        for entries in (1, VAST):
+            started = time.monotonic()
+            await _filled_beside(fleet, entries)
+            filled_s = time.monotonic() - started
+            await each(fleet.crews, "rest", count=entries)
+            settled_s = await fleet.settle(fleet.names)
+            points.append({"filled_s": filled_s, "settled_s": settled_s, **await registry.cost(QUIET_S)})
+            say(f"    {points[-1]}")
+        bucket = await fleet.bus.bucket(subjects.DESIRED)
+        entries = int((await bucket.info())["state"]["messages"])
+    few, many = points
+    more = {f"more_{key}": many[key] - few[key] for key in ("cpu_percent", "rss_mib", "nats_cpu_percent")}
+    return {**many, **more, "entries": entries, "points": points}
+
+
 # What they share
+
+
+async def _filled_beside(fleet: Fleet, count: int) -> None:
+    """Have each member so many signed entries, put where the registry puts them: half a million of them by way of its gate would
+    take a quarter of an hour."""
+    async with fleet.host.bus("registry") as bus:
+        await bus.ready()
+        bucket, stored = await bus.bucket(subjects.DESIRED), await bus.bucket(subjects.RESOURCES)
+        epoch = str((await bucket.info())["created"])
+        uids = {name: (await Store(stored, CLUSTER).get(name)).uid for name in fleet.names}
+        left = iter([(name, number) for name in fleet.names for number in range(count)])
+
+        async def some() -> None:
+            for name, number in left:
+                document = msgspec.json.encode(binding(number).document, order="sorted")
+                key = key_of("tenancy", name, binding(number).document)
+                entry = Entry(
+                    cluster=uids[name], owner="tenancy", epoch=epoch, previous=0, object=msgspec.Raw(document)
+                )
+                with contextlib.suppress(Conflict):  # it is there
+                    await bucket.update(key, signed(key, entry, fleet.host.authority.assertion_root.sign), 0)
+
+        await _together([some() for _ in range(FILLERS)])
 
 
 async def _attached(fleet: Fleet) -> None:
@@ -310,4 +361,5 @@ SCENARIOS: dict[str, Callable[[Fleet], Any]] = {
     "sustained": sustained,
     "sync": sync,
     "standing": standing,
+    "vast": vast,
 }

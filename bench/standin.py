@@ -14,9 +14,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.agent.desired import DesiredState
+from services.agent.desired import DesiredState, RegistryClient
 from services.agent.store import Membership
+from skerry.api.desired import Report, State
+from skerry.api.messages import Direction, Progress
 from skerry.api.v1alpha1 import Ceiling
+from skerry.bus import Connection
 from skerry.desired.owners import RBAC
 from skerry.identity.trust import is_signed
 from skerry.member.upstream import Upstream, WholeAnswer
@@ -99,6 +102,29 @@ def _answer(status: int, document: dict[str, Any]) -> WholeAnswer:
 
 async def _stay() -> None:
     """No member of a benchmark is removed."""
+
+
+class InPlace:
+    """What an agent says that has everything in place, and holds none of it: that it applied the last change that there is."""
+
+    def __init__(self, member: str) -> None:
+        self.progress = Progress(epoch="", applied=0)
+        self._registry = RegistryClient(member)
+
+    async def attach(self, connection: Connection) -> None:
+        """Report over this one."""
+        self._registry.connection = connection
+
+    def directed(self, direction: Direction | None) -> None:
+        """Believe what a heartbeat was answered."""
+        if direction is not None and direction.last:
+            self.progress = Progress(epoch=direction.epoch, applied=direction.last)
+
+    async def report(self, entries: int) -> None:
+        """Say once that so many are in place."""
+        counts = {"tenancy": {str(State.APPLIED): entries}}
+        report = Report(epoch=self.progress.epoch, applied=self.progress.applied, counts=counts)
+        await self._registry.report(msgspec.json.encode(report))
 
 
 class Standin:
