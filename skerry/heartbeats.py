@@ -42,7 +42,7 @@ _LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid"
 """Characters of the texts that are kept."""
 
 
-_NUMBERS = (("rtt_ms", 1e6), ("server_certificate", MOST_OFF_S), ("client_certificate", MOST_OFF_S))
+_NUMBERS = (("nodes", 1e6), ("rtt_ms", 1e6), ("server_certificate", MOST_OFF_S), ("client_certificate", MOST_OFF_S))
 """What is no more than this, or is left out."""
 
 

@@ -287,7 +287,7 @@ def _facts(beat: Heartbeat) -> Document:
     facts: Document = {}
     if beat.kubernetes_version:
         facts["kubernetesVersion"] = beat.kubernetes_version
-    if beat.nodes is not None and 0 <= beat.nodes < 1_000_000:
+    if beat.nodes is not None:
         facts["nodes"] = beat.nodes
     if beat.app_store in APP_STORE_SETTINGS:
         facts["appStore"] = {"setting": beat.app_store}

@@ -54,6 +54,10 @@ def test_what_an_agent_sends_is_read_as_it_is() -> None:
         beat(roots=("A", "B", "C")),
         beat(roots=("A" * 65,)),
         beat(agent="x" * 1_900_000),
+        b'{"agent":"UA","epoch":"1","version":"1","more":' + b"[" * 20_000,
+        b'{"agent":"UA","epoch":"1","version":"1","more":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        b'{"agent":"UA","epoch":"1","version":"1","rtt_ms":NaN}',
+        b'{"agent":"\\ud800","epoch":"1","version":"1"}',
     ],
 )
 def test_what_no_correct_agent_sends_is_unreadable(data: bytes) -> None:
@@ -65,6 +69,12 @@ def test_texts_are_cut_and_print() -> None:
     found = read(beat(version="\x1b[31m" + "9" * 99, message="a\r\nb\u202ec", epoch="e" * 999, cluster_uid="\0"))
     assert (found.version[:5], len(found.version)) == (" [31m", 64)
     assert (found.message, len(found.epoch), found.cluster_uid) == ("a  b c", 128, " ")
+
+
+@pytest.mark.parametrize("nodes", [-1, 10**30], ids=str)
+def test_a_number_that_is_no_count_is_no_reason_to_be_taken_for_dead(nodes: int) -> None:
+    text = b'{"agent":"UA","epoch":"1","version":"1","nodes":%d}' % nodes
+    assert read(text).nodes is None
 
 
 @pytest.mark.parametrize(("said", "kept"), [(3600.5, 3600.5), (-40.0, -40.0), (1e300, None), (None, None)])
