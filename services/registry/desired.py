@@ -60,8 +60,8 @@ from skerry.identity.signedtext import Sign, Verify
 log = logging.getLogger("skerry.registry")
 
 ATTEMPTS = 4
-COUNTED = 1024
-"""Members whose entries are counted in memory, the last ones written to."""
+COUNTED = 50_000
+"""Entries that are counted in memory, of the members written to last: 200 bytes each, and a fleet may have millions."""
 SEEN_S = 1.0
 """What other replicas wrote for a member is seen so late, in front of its limits: 200 changes a second would be as many more
 questions."""
@@ -248,8 +248,6 @@ class Desired:
         """How full a member is, with what other replicas wrote until `seen_s` ago."""
         usage = self._usages.setdefault(subjects.member(member), Usage())
         self._usages.move_to_end(member)
-        if len(self._usages) > COUNTED:
-            self._usages.popitem(last=False)
         now = self._now()
         if now - usage.seen < seen_s:
             return usage
@@ -257,6 +255,9 @@ class Desired:
             usage.note(entry.key, len(entry.value or b""))
             usage.revision = entry.revision
         usage.seen = now
+        counted = sum(len(each.sizes) + 1 for each in self._usages.values())
+        while counted > COUNTED and len(self._usages) > 1:
+            counted -= len(self._usages.popitem(last=False)[1].sizes) + 1
         return usage
 
     # Members

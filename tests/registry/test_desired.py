@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from services.registry import usage
+from services.registry import desired, usage
 from services.registry.desired import Buckets, Desired
 from skerry import subjects
 from skerry.api.desired import (
@@ -159,6 +159,21 @@ async def test_the_limit_counts_what_another_replica_wrote(made: Gate, monkeypat
     assert answer.results[0].code == 0
     made.now += 1
     assert (await made.apply(item(document=space("c"))))[0][0] == 429
+
+
+async def test_of_a_fleet_of_entries_no_more_are_counted_in_memory_and_limits_hold_all_the_same(
+    made: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desired, "COUNTED", 4)
+    monkeypatch.setattr(usage, "ENTRIES", 3)
+    for name in ("a", "b", "c"):
+        for member in ("m1", "m2"):
+            assert await made.apply(item(member, document=space(name))) == [(0, "")]
+            made.now += 1
+    assert sum(len(each.sizes) for each in made.desired._usages.values()) <= 4
+    assert [await made.desired.entries(member) for member in ("m1", "m2")] == [3, 3]
+    for member in ("m1", "m2"):
+        assert (await made.apply(item(member, document=space("d"))))[0][0] == 429
 
 
 async def test_an_owner_that_changes_without_end_is_told_to_wait(made: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
