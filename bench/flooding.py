@@ -152,6 +152,7 @@ async def _case(
     gets: dict[str, list[Sample]] = {when: [] for when in WHEN}
     joins: dict[str, list[Sample]] = {"alone": [], "under": []}
     cuts: list[float] = []
+    uncut: list[int] = []
     flood = Flood(0.0, 0.0)
     for number in range(FLOODS + 1):
         order, is_long = await make(number), number == FLOODS
@@ -167,16 +168,20 @@ async def _case(
         ends = time.monotonic()
         if flood.cut:
             cuts.append(flood.cut - flood.began)
+        else:
+            uncut.append(flood.sent)
         spans = {"alone": (calm, busy.began), "busy": (busy.began, flood.began)}
         spans |= {"flood": (flood.began, ends)} if is_long else {"before": (flood.began, flood.cut or ends)}
         await asyncio.sleep(BEAT_S)  # what was asked is answered
         for when, (start, end) in spans.items():
             beats[when] += [each for each in others.beats if start <= each.at < end]
             gets[when] += [each for each in others.gets if start <= each.at < end]
-    say(f"  {name}: {len(cuts)} of {FLOODS + 1} floods cut")
+    sent = f"; those that were not had sent {', '.join(map(str, uncut))} messages by their end" * bool(uncut)
+    say(f"  {name}: {len(cuts)} of {FLOODS + 1} floods cut{sent}")
     return {
         "floods": FLOODS + 1,
         "cut_s": _spread(cuts),
+        "uncut_sent": uncut,
         "attempts": flood.attempts,
         "sent": flood.sent,
         "beats": {when: _figures(samples) for when, samples in beats.items()},

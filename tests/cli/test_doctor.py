@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from skerry.checks.member import MEMBER
+from skerry.checks.run import LIMIT_S
 from skerry.cli.__main__ import main
 from skerry.cli.hostchecks import HOST
 from skerry.http.exchange import Exchange
-from tests.e2e.federation import Done, Host
+from tests.e2e.federation import Done, Host, eventually
 from tests.member.apiserver import ApiServer
 
 Captured = pytest.CaptureFixture[str]
-SPARE_S = 1.0
-"""Beyond --timeout."""
-START_S = 4.0
-"""Of an interpreter on a busy machine."""
+TIME_S = 8
+"""For all checks: as long as those of a member that is well may take on a busy machine, and not half of LIMIT_S."""
 
 
 @pytest.mark.parametrize(
@@ -57,20 +56,22 @@ class Fleet:
         return done.returncode, {(each["where"], each["name"]): each for each in document["checks"]}
 
 
-@pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     """With members m1 and m2."""
+    directory = tmp_path_factory.mktemp("doctor")
     async with AsyncExitStack() as stack:
-        made = Fleet(stack.enter_context(Host(tmp_path / "h")))
+        made = Fleet(stack.enter_context(Host(directory / "h")))
         await asyncio.to_thread(made.host.up)
         for name in ("m1", "m2"):
-            api = made.apis[name] = await stack.enter_async_context(ApiServer(tmp_path / name, uid=f"uid-{name}"))
+            api = made.apis[name] = await stack.enter_async_context(ApiServer(directory / name, uid=f"uid-{name}"))
             done = await said(made.host, "cluster", "join", name, "--direct", "--kubeconfig", str(api.kubeconfig()))
             assert done.returncode == 0, done.stderr
         yield made
 
 
 @pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_host_and_its_members_from_both_sides(fleet: Fleet) -> None:
     code, checks = await fleet.doctor()
     odd = {key: each for key, each in checks.items() if each["result"] == "fail"}
@@ -89,6 +90,7 @@ async def test_a_host_and_its_members_from_both_sides(fleet: Fleet) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_member_that_hangs_holds_up_nobody_and_the_time_is_kept(fleet: Fleet) -> None:
     ended = asyncio.Event()
 
@@ -96,19 +98,21 @@ async def test_a_member_that_hangs_holds_up_nobody_and_the_time_is_kept(fleet: F
         await ended.wait()
 
     api = fleet.apis["m1"]
-    for path in ("/version", "/readyz", "/api/v1/namespaces/kube-system"):
-        api.routes[path] = hang
-    started = time.monotonic()
-    code, checks = await fleet.doctor("--timeout", "3s")
-    took_s = time.monotonic() - started
-    ended.set()
-    assert took_s <= 3 + SPARE_S + START_S
-    assert (code, checks["m1", "member.tunnel"]["result"]) == (5, "fail")
+    api.routes |= dict.fromkeys(("/version", "/readyz", "/api/v1/namespaces/kube-system"), hang)
+    try:
+        code, checks = await fleet.doctor("--timeout", f"{TIME_S}s")
+    finally:
+        ended.set()
+        api.routes.clear()
+        await asyncio.to_thread(eventually, lambda: fleet.host.ready("m1"), "m1 is well again")
+    tunnel = checks["m1", "member.tunnel"]
+    assert (code, tunnel["result"], tunnel["ms"] < LIMIT_S * 1000) == (5, "fail", True)
     assert {each["result"] for (where, _), each in checks.items() if where == "m2"} <= {"pass", "skip", "warn"}
     assert checks["m2", "member.tunnel"]["result"] == "pass"
 
 
 @pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_member_that_is_another_cluster_or_another_hosts_is_named(fleet: Fleet) -> None:
     fleet.apis["m1"].annotations["skerry.dev/host"] = "somebody"
     await fleet.apis["m2"].__aexit__()
