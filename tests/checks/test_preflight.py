@@ -16,6 +16,7 @@ import yaml
 from skerry.cli.__main__ import main
 from tests.deploy import agentchart, hostchart
 from tests.kube import madeup
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 pytestmark = pytest.mark.kube
@@ -26,7 +27,7 @@ NAMESPACE = "skerry-room"
 def namespace(plain_cluster: Member) -> Iterator[None]:
     plain_cluster.kubectl("create", "namespace", NAMESPACE)
     yield
-    plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+    delete_namespaces(plain_cluster, NAMESPACE)
 
 
 @pytest.fixture

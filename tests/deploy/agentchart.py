@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def values_table(chart: Path = CHART) -> str:
 
 def make_namespace(cluster: Member) -> None:
     """NAMESPACE, empty: clusters are handed from test to test, and one that was killed leaves what it had."""
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    delete_namespaces(cluster, NAMESPACE)
     leftovers = ("clusterrole,clusterrolebinding", "-l", "skerry.dev/installed")
     cluster.kubectl("delete", *leftovers, "--ignore-not-found")
     cluster.kubectl("create", "namespace", NAMESPACE)

@@ -19,6 +19,7 @@ from skerry.member import account
 from tests.deploy.agentchart import NAMESPACE
 from tests.deploy.test_agent_install import Installed, health
 from tests.e2e.federation import Host, eventually, free_port
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
@@ -50,7 +51,7 @@ def applied(host: Host, plain_cluster: Member) -> Iterator[None]:
         ("clusterrole,clusterrolebinding",),
     ):
         plain_cluster.kubectl("delete", *scope, "-l", "skerry.dev/installed=agent")
-    plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+    delete_namespaces(plain_cluster, NAMESPACE)
 
 
 @pytest.fixture

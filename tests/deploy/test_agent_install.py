@@ -19,6 +19,7 @@ import yaml
 from tests.deploy.agentchart import CHART, NAMESPACE, RELEASE, helm, make_namespace, template
 from tests.e2e.federation import Agent, Host, eventually, free_port
 from tests.kube import madeup
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 pytestmark = pytest.mark.kube
@@ -128,7 +129,7 @@ def installed(binary: Path, plain_cluster: Member, host: Host, tmp_path: Path) -
     for pod in made.pods:
         pod.stop(signal.SIGKILL)
     helm(binary, "uninstall", RELEASE, "-n", NAMESPACE, "--kubeconfig", str(plain_cluster.kubeconfig))
-    plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+    delete_namespaces(plain_cluster, NAMESPACE)
 
 
 def health(url: str) -> tuple[int, str]:

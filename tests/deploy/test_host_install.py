@@ -17,6 +17,7 @@ from tests.deploy.hostchart import CHART, RELEASE, manifest
 from tests.deploy.hostpods import HostPods
 from tests.deploy.test_host_chart import MATRIX
 from tests.e2e.federation import eventually
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 pytestmark = pytest.mark.kube
@@ -77,7 +78,7 @@ def pods(binary: Path, plain_cluster: Member, tmp_path: Path) -> Iterator[HostPo
     yield made
     made.close()
     helm(binary, "uninstall", RELEASE, "-n", NAMESPACE, "--kubeconfig", str(plain_cluster.kubeconfig))
-    plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+    delete_namespaces(plain_cluster, NAMESPACE)
     plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
 

@@ -20,6 +20,7 @@ from skerry.storage import Store
 from skerry.storage.buckets import make_store
 from tests.appstore.charts import package
 from tests.e2e.federation import Host, eventually
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 API = "/apis/skerry.dev/v1alpha1"
@@ -82,8 +83,7 @@ async def _fetch(version: Any) -> bytes:
 
 def emptied(member: Member) -> None:
     """Wait until nothing is left on a cluster of what a test before had in the namespaces of these."""
-    place = ("delete", "namespace", "apps", "shop", "--ignore-not-found")
-    member.kubectl(*place, "--wait=true", "--timeout=60s")
+    delete_namespaces(member, "apps", "shop")
 
 
 class Installed:

@@ -16,6 +16,7 @@ from tests.deploy.hostpods import HostPods
 from tests.deploy.test_agent_install import Installed
 from tests.e2e import ownhost
 from tests.e2e.federation import Host, eventually
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
@@ -72,7 +73,7 @@ def added(plain_cluster: Member) -> Iterator[Callable[[], set[str]]]:
     """What there is on the cluster that was not there at the beginning of the test, of which nothing may be left at its end."""
     before = objects(plain_cluster)
     yield lambda: objects(plain_cluster) - before
-    plain_cluster.kubectl("delete", "namespace", "skerry-system", "edge", "shop", "--ignore-not-found")
+    delete_namespaces(plain_cluster, "skerry-system", "edge", "shop")
     left = objects(plain_cluster) - before
     assert left == set()
 

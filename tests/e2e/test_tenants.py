@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.federation import Host, eventually
+from tests.kube.contents import delete_namespaces
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
@@ -48,7 +49,7 @@ def test_a_tenant_sees_and_reaches_her_own_and_loses_it_within_a_second(
             _on_call(host)
     finally:
         plain_cluster.kubectl("delete", "configmap", "c", "--ignore-not-found")
-        plain_cluster.kubectl("delete", "namespace", "till", "team-a", "--ignore-not-found")
+        delete_namespaces(plain_cluster, "till", "team-a")
 
 
 def _story(host: Host) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _GONE_FIRST = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicybindings")
 """They could forbid the other deletions."""
 _TIMEOUT_S = 20.0
+_DELETED_S, _POLL_S = 60.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ class Janitor:
                     self._ask("PUT", f"{path}/finalize", {"metadata": {"name": metadata["name"]}, "spec": {}})
                 continue
             self._ask("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
+
+    def unmark(self, now: Contents) -> None:
+        """Take away what joining has left on kube-system."""
         if marks := now.marks():
             annotations = dict.fromkeys(marks)
             self._ask("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"annotations": annotations}})
@@ -132,6 +137,29 @@ class Janitor:
         if response.status >= 400:
             raise RuntimeError(f"{method} {path}: {response.status} {data.decode(errors='replace')}")
         return json.loads(data)
+
+
+def delete_namespaces(member: Member, *names: str) -> None:
+    """Delete namespaces with all that is in them, and wait for that; those that there are. Their controller alone would let each wait
+    for five seconds before it looks. TimeoutError."""
+    places = {f"/api/v1/namespaces/{name}" for name in names}
+    janitor = Janitor(member)
+    try:
+        until = time.monotonic() + _DELETED_S
+        while time.monotonic() < until:
+            now = janitor.contents()
+            others = {
+                path: metadata
+                for path, metadata in now.objects.items()
+                if path not in places and metadata.get("namespace") not in names
+            }
+            if not now.left(Contents(others)):
+                return
+            janitor.remove(now, Contents(others))
+            time.sleep(_POLL_S)
+        raise TimeoutError(f"cluster {member.name} still has {now.left(Contents(others))}")
+    finally:
+        janitor.close()
 
 
 def _in_namespace(path: str, namespace: str) -> str:

@@ -132,6 +132,7 @@ def _removed(member: Member, before: Contents, *, until: float) -> bool:
                     print(f"cluster {member.name} has {len(left)} objects too many: another is started in its place")
                     return False
                 janitor.remove(now, before)
+                janitor.unmark(now)
                 if time.monotonic() > until:
                     print(f"cluster {member.name} still has {', '.join([*left, *now.marks()])}")
                     return False
