@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,27 @@ def template(binary: Path, values: dict[str, Any], directory: Path) -> subproces
 
 def rendered(binary: Path, values: dict[str, Any], directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """The objects by kind and name."""
-    done = template(binary, values, directory)
-    assert done.returncode == 0, done.stderr
-    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+
+    def text() -> str:
+        done = template(binary, values, directory)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    objects = documents(f"{binary} agent {json.dumps(values)}", text)
     assert len({(each["kind"], each["metadata"]["name"]) for each in objects}) == len(objects)
     return {(each["kind"], each["metadata"]["name"]): each for each in objects}
+
+
+_DOCUMENTS: dict[str, str] = {}
+
+
+def documents(name: str, text: Callable[[], str]) -> list[dict[str, Any]]:
+    """The objects of a manifest, copies of its own for each caller: many tests look at the same one, which takes a fifth of a second to
+    be rendered and read. It is known by `name`; a test that renders are the same has its own."""
+    if name not in _DOCUMENTS:
+        _DOCUMENTS[name] = json.dumps([each for each in yaml.load_all(text(), yaml.CSafeLoader) if each])
+    objects: list[dict[str, Any]] = json.loads(_DOCUMENTS[name])
+    return objects
 
 
 def values_table(chart: Path = CHART) -> str:

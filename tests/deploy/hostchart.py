@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests.deploy.agentchart import KUBERNETES, NAMESPACE, ROOT, helm
+from tests.deploy.agentchart import KUBERNETES, NAMESPACE, ROOT, documents, helm
 
 CHART = ROOT / "deploy" / "helm" / "skerry"
 RELEASE = "skerry"
@@ -28,9 +26,13 @@ def manifest(binary: Path, values: dict[str, Any], directory: Path) -> tuple[int
 
 def objects_of(binary: Path, values: dict[str, Any], directory: Path) -> Objects:
     """The objects by kind and name."""
-    code, out, err = manifest(binary, values, directory)
-    assert code == 0, err
-    objects = [each for each in yaml.safe_load_all(out) if each]
+
+    def text() -> str:
+        code, out, err = manifest(binary, values, directory)
+        assert code == 0, err
+        return out
+
+    objects = documents(f"{binary} host {json.dumps(values)}", text)
     by_name = {(each["kind"], each["metadata"]["name"]): each for each in objects}
     assert len(by_name) == len(objects)
     return by_name

@@ -31,7 +31,7 @@ EVERYTHING = (
 )
 
 
-@pytest.fixture(params=["helm-3", "helm-4"])
+@pytest.fixture(params=[pytest.param("helm-3", marks=pytest.mark.soak), "helm-4"])
 def binary(request: pytest.FixtureRequest, helms: Mapping[str, Path]) -> Path:
     return helms[request.param]
 

@@ -70,7 +70,7 @@ def test_keys_are_replaced_with_a_member_asleep(federation: Host, member_two: Me
         for key in ("secrets", "sys", "signing"):
             host.ok("keys", "rotate", key)
             make()
-        waits = host.skerry("keys", "rotate", "trust-root", "--wait", "8s")
+        waits = host.skerry("keys", "rotate", "trust-root", "--wait", "3s")
         told = ["1 of 3 moved" in waits.stderr, "two (agent" in waits.stderr, "three (agent" in waits.stderr]
         assert (waits.returncode, *told) == (5, True, True, True), waits
         refused = host.skerry("keys", "finish", "trust-root")
