@@ -29,6 +29,7 @@ from skerry.controller.controller import After
 from skerry.errors import NotFound, StatusError
 from skerry.http.outbound import OutboundError
 from skerry.service import Context
+from skerry.service.process import expected
 from skerry.storage import Item
 from skerry.storage.sealed import Unreadable
 
@@ -184,8 +185,11 @@ class Deliveries:
             async with asyncio.TaskGroup() as group:
                 group.create_task(running.sender.run())
                 group.create_task(self._report(running, consumer))
-        except Exception:
-            log.exception("the deliveries to a sink failed", extra={"sink": name})
+        except Exception as error:
+            if (known := expected(error)) is not None:
+                log.warning("the deliveries to a sink begin anew", extra={"sink": name, "error": str(known)})
+            else:
+                log.exception("the deliveries to a sink failed by a bug", extra={"sink": name})
             self._made.pop(running.sink.uid, None)
             backoff = self._backoffs.setdefault(name, Backoff(0.5, 30.0))
             if self._timers.time() - started > STABLE_S:

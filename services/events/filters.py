@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from skerry.api.kinds import KINDS
 
 DOMAIN = "dev.skerry."
-EVERYTHING = "event.>"
+EVERYTHING, NOTHING = "event.>", "event.none"
+"""No event has so short a subject; a consumer without a filter would have them all."""
 OTHERS = ("member", "system")
 """What events are about besides kinds: what agents say, and what happens to the host itself."""
 MOST = 50

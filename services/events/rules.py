@@ -15,7 +15,7 @@ from services.events.secrets import SinkSecrets
 from services.events.sender import attempt
 from services.events.settings import EventsSettings
 from services.events.signing import USUAL, key_of, secret_of
-from services.events.spec import problems, spec_of
+from services.events.spec import MOST_SINKS, problems, spec_of
 from services.events.verdicts import answered
 from skerry.admission import Admitted, Rules
 from skerry.admission.prepare import invalid_object
@@ -28,9 +28,6 @@ from skerry.errors import BadRequest, Conflict, Forbidden
 from skerry.http.outbound import OutboundError
 from skerry.service.spec import ActionHandler
 from skerry.storage import Item
-
-MOST_SINKS = 64
-"""Each may have events in hand, and connections."""
 
 
 class EventSinkRules(Rules):

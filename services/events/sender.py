@@ -221,7 +221,11 @@ class Sender:
                 while not self._window.room:
                     self._space.clear()
                     await self._space.wait()
-                request = webhook(letter.headers, letter.data, binary=self._sink.spec.binary)
+                try:
+                    request = webhook(letter.headers, letter.data, binary=self._sink.spec.binary)
+                except BadRequest as error:
+                    log.warning("a dead event cannot be read", extra={"sequence": sequence, "error": error.message})
+                    continue
                 self._items[-sequence] = _Item(request, None, letter.headers, letter.data)
                 self._window.add(Pending(-sequence, letter.headers.get("ce-subject", ""), letter.retry + LIFE_S))
                 self._wake.set()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.events.filters import MOST, filters, problem
+from services.events.filters import MOST, NOTHING, filters, problem
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.api.eventsink import BINARY
 from skerry.api.meta import Document
 from skerry.api.validation import is_label
-from skerry.http.outbound import OutboundError, OutboundPolicy, ParsedUrl, ServerIdentity, origin_of
+from skerry.http.outbound import OutboundError, OutboundPolicy, ParsedUrl, origin_of
 from skerry.http.tls import check_authorities
 from skerry.httpwire.addresses import AddressPolicy, refusal
 
@@ -19,6 +19,8 @@ DEADLINE_S = 10.0
 ANSWER_BYTES = 4096
 """Of an answer that are read."""
 MOST_PEM = 64 * 1024
+MOST_SINKS = 64
+"""Each may have events in hand, connections, and a thread that resolves its name."""
 ADDRESSES = AddressPolicy(private=True, loopback=True)
 """Whoever may make a sink administers the host, and receivers are often inside. What hands out credentials to whoever asks from here
 (metadata services, link-local), is asked for nobody."""
@@ -41,9 +43,9 @@ class SinkSpec(NamedTuple):
         return OutboundPolicy(addresses=ADDRESSES, plain=self.insecure, max_bytes=ANSWER_BYTES, deadline_s=DEADLINE_S)
 
     @property
-    def server(self) -> ServerIdentity:
-        """How the receiver is known."""
-        return ServerIdentity(self.ca_bundle, verify=not self.insecure)
+    def verify(self) -> bool:
+        """False takes any certificate."""
+        return not self.insecure
 
 
 def spec_of(document: Document) -> SinkSpec:
@@ -51,7 +53,7 @@ def spec_of(document: Document) -> SinkSpec:
     spec = document.get("spec") or {}
     return SinkSpec(
         url=str(spec.get("url", "")),
-        filters=filters(_texts(spec.get("types")), _texts(spec.get("namespaces"))),
+        filters=filters(_texts(spec.get("types")), _texts(spec.get("namespaces"))) or (NOTHING,),
         binary=spec.get("mode") == BINARY,
         insecure=spec.get("insecure") is True,
         ca_bundle=str(spec.get("caBundle", "")),

@@ -65,6 +65,7 @@ class Destination:
         self._connections = connections
         self._addresses: Sequence[str] = ()
         self._until = 0.0
+        self._judging: asyncio.Future[list[str]] | None = None
         self._clients: dict[str, Client] = {}
         self._used: Counter[str] = Counter()
 
@@ -90,6 +91,9 @@ class Destination:
 
     async def close(self) -> None:
         """Cut what is under way."""
+        if self._judging is not None:
+            self._judging.cancel()
+            await asyncio.gather(self._judging, return_exceptions=True)
         clients, self._clients = self._clients, {}
         await asyncio.gather(*(client.close() for client in clients.values()))
 
@@ -115,7 +119,10 @@ class Destination:
     async def _judged(self) -> Sequence[str]:
         """The addresses that may be dialled; connections to others end when nothing is under way on them."""
         if self._clock() >= self._until:
-            self._addresses = await judged(self._target, self.shown, self._policy, self._resolve)
+            if self._judging is None or self._judging.done():
+                self._judging = asyncio.ensure_future(judged(self._target, self.shown, self._policy, self._resolve))
+            # a resolver that hangs is asked once for all requests, also after they gave up: it may have a thread of few
+            self._addresses = await asyncio.shield(self._judging)
             self._until = self._clock() + LOOKED_UP_S
         for address in [each for each in self._clients if each not in self._addresses and not self._used[each]]:
             await self._clients.pop(address).close()

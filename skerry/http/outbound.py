@@ -13,9 +13,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from skerry.http.client import Client
@@ -166,6 +167,20 @@ class _Options(NamedTuple):
 async def resolved(host: str, port: int) -> Sequence[str]:
     """The addresses of a name as the system knows them, each once, in its order. OSError."""
     answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return _distinct(answers)
+
+
+def resolver(threads: Executor) -> Resolve:
+    """As `resolved`, on these threads: what hangs there holds up nothing that resolves elsewhere."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        return _distinct(await asyncio.get_running_loop().run_in_executor(threads, look_up))
+
+    return resolve
+
+
+def _distinct(answers: Sequence[Any]) -> Sequence[str]:
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 

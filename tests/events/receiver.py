@@ -125,6 +125,9 @@ async def receiver(directory: Path, *, tls: bool = True) -> AsyncIterator[Receiv
         try:
             with suppress(asyncio.CancelledError):
                 await one.serve(reader, writer)
+            writer.transport.abort()
+            with suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
         finally:
             tasks.discard(task)
 

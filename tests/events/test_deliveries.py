@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def one(nats_host: NatsHost) -> AsyncIterator[World]:
+async def one(nats_host: NatsHost, to: Receiver) -> AsyncIterator[World]:
     async with world(nats_host) as made:
         yield made
         for each in list(made.process.informer.list(EVENT_SINK)):

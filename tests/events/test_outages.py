@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def one(nats_host: NatsHost, clock: Clock) -> AsyncIterator[World]:
+async def one(nats_host: NatsHost, clock: Clock, to: Receiver) -> AsyncIterator[World]:
     async with world(nats_host, clock) as made:
         yield made
         for each in list(made.process.informer.list(EVENT_SINK)):

@@ -24,6 +24,7 @@ from skerry.api.times import rfc3339
 from skerry.bus import Bus, Consumer, Stream
 from skerry.cloudevents import CloudEvent, EventData, EventObject
 from skerry.http.destination import Destination
+from skerry.http.outbound import ServerIdentity
 from skerry.identity.keyfiles import SECRETS_KEY
 from skerry.service import Process
 from tests.events.receiver import Receiver
@@ -188,7 +189,9 @@ def soon(low: float, high: float) -> float:
 
 def hasty(spec: SinkSpec) -> Destination:
     """A receiver that is not waited for so long."""
-    return Destination(spec.url, spec.policy._replace(deadline_s=0.5), spec.server)
+    return Destination(
+        spec.url, spec.policy._replace(deadline_s=0.5), ServerIdentity(spec.ca_bundle, verify=spec.verify)
+    )
 
 
 @asynccontextmanager
