@@ -63,3 +63,18 @@ def stream_of(bucket: str) -> str:
 def derivation(service: str) -> str:
     """The durable consumer of RESOURCES from which a service derives the events of what it owns."""
     return f"derive-{token(service)}"
+
+
+AUDIT = "AUDIT"
+"""Stream of the audit logs: a subject for each process that writes one."""
+AUDIT_LOGS = "auditlog.>"
+
+
+def audit_log(service: str, writer: str) -> str:
+    """The log of one process of a service."""
+    return f"auditlog.{token(service)}.{token(writer)}"
+
+
+def audit_logs_of(service: str) -> str:
+    """Those of all processes of a service."""
+    return f"auditlog.{token(service)}.*"

@@ -16,11 +16,15 @@ from skerry.objectkeys import key as key
 from skerry.objectkeys import parse_key as parse_key
 from skerry.streamsubjects import ALL_EVENTS as ALL_EVENTS
 from skerry.streamsubjects import ALL_RECORDINGS as ALL_RECORDINGS
+from skerry.streamsubjects import AUDIT as AUDIT
+from skerry.streamsubjects import AUDIT_LOGS as AUDIT_LOGS
 from skerry.streamsubjects import EVENT_STREAM as EVENT_STREAM
 from skerry.streamsubjects import MEMBER_EVENTS as MEMBER_EVENTS
 from skerry.streamsubjects import RECORDING_STREAM as RECORDING_STREAM
 from skerry.streamsubjects import SYSTEM_EVENTS as SYSTEM_EVENTS
 from skerry.streamsubjects import TOKEN
+from skerry.streamsubjects import audit_log as audit_log
+from skerry.streamsubjects import audit_logs_of as audit_logs_of
 from skerry.streamsubjects import derivation as derivation
 from skerry.streamsubjects import event as event
 from skerry.streamsubjects import events_of as events_of

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,8 +16,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from services.proxy.recording.demand import Demand
-from services.proxy.recording.writing import Recording
+from services.proxy.record import RequestRecord
 from skerry.access.holdings import Basis
 from skerry.runtime import HumanFormatter, JsonFormatter, redact
 
@@ -34,43 +32,6 @@ REASON = 300
 _encode = msgspec.json.Encoder().encode
 _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 """What our secrets start with: a client that puts one into a path is not helped by our log."""
-
-
-class AccessRecord:
-    """One request as the access log has it."""
-
-    __slots__ = (
-        "basis", "class_", "code", "demand", "member", "reason", "recording", "started", "stream", "user", "via",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.user = ""
-        self.via = ""
-        """Of a request with a delegation: what a service carries on for the user."""
-        self.basis: tuple[Basis, ...] = ()
-        """What allowed it; of what was refused, and of what everybody may, nothing."""
-        self.code = ""
-        """The status that the client saw, `gone` if it left, `cut` if its answer was broken off."""
-        self.reason = ""
-        """Why its answer was cut."""
-        self.class_ = "host"
-        self.member = b""
-        """`/clusters/<name>` of a request that came for a member by its name in TLS: lines look the same for both ways."""
-        self.demand: Demand | None = None
-        """That its session is recorded, if it has a terminal."""
-        self.recording: Recording | None = None
-        self.stream = ""
-        """The Audit-ID: it joins this line with the audit log, with the agent's log, and with the member's audit log."""
-
-
-def audit_id() -> str:
-    """A random UUID (RFC 9562, 5.4), which is what an API server takes; uuid.uuid4 needs three times as long for it."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class LogSink(NamedTuple):
@@ -90,7 +51,7 @@ class AccessLog:
         self._enabled = log.isEnabledFor(logging.INFO)
         self._sink = _sink()
 
-    def add(self, record: AccessRecord, method: bytes, target: bytes, seconds: float) -> None:
+    def add(self, record: RequestRecord, method: bytes, target: bytes, seconds: float) -> None:
         """One finished request."""
         if not self._enabled:
             return

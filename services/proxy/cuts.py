@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from services.proxy.access import AccessRecord
+from services.proxy.record import RequestRecord
 
 log = logging.getLogger("skerry.proxy")
 
@@ -39,7 +39,7 @@ class Cuts:
     def __init__(self) -> None:
         self._crowds: dict[str, _Crowd] = {}
 
-    def add(self, record: AccessRecord) -> None:
+    def add(self, record: RequestRecord) -> None:
         """One request whose answer was cut."""
         if not self._crowds:
             asyncio.get_running_loop().call_later(GATHER_S, self.flush)

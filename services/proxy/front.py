@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.proxy.access import AccessLog, AccessRecord, audit_id
+from services.proxy.access import AccessLog
+from services.proxy.auditing.log import NOT_RECORDED, AuditLog
 from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
 from services.proxy.authorize import HostRequest, decide_host, rules
 from services.proxy.cuts import Cuts
@@ -24,6 +25,7 @@ from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import MemberRequests
 from services.proxy.metrics import CUT, GONE, Metrics
+from services.proxy.record import RequestRecord, audit_id
 from services.proxy.recording.serving import RecordingReader
 from services.proxy.routes import Path, listed, path_of, route_of
 from services.proxy.selfaccess import self_access
@@ -31,7 +33,7 @@ from services.proxy.sessions import Rests, Sessions
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import __version__, telemetry
-from skerry.access import Access, Decision, Denied, MemberRequest
+from skerry.access import Access, Allowed, Decision, Denied, MemberRequest
 from skerry.api.kinds import Tie
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import is_audit_id
@@ -83,6 +85,7 @@ class FrontParts(NamedTuple):
     events: Events
     metrics: Metrics
     access: AccessLog
+    audit: AuditLog
     cuts: Cuts
     recordings: RecordingReader
     not_ready: Callable[[], str]
@@ -104,15 +107,15 @@ class Front:
             "version": self._version,
         }
         self._lasting: dict[str, Callable[[Exchange], Awaitable[str]]] = {
+            "audit": parts.audit.reader.answer,
             "event_log": parts.events.answer,
             "recordings": parts.recordings.answer,
         }
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one exchange completely. Never raises, except when cancelled."""
-        record = AccessRecord()
-        record.stream = id_ = _audit_id(exchange)
-        exchange.beside = [(b"audit-id", id_.encode())]
+        record = RequestRecord(_audit_id(exchange))
+        exchange.beside = [(b"audit-id", record.stream.encode())]
         try:
             await self._route(exchange, record)
         except ClientGone:
@@ -127,7 +130,8 @@ class Front:
         finally:
             self._log(exchange, record)
 
-    async def _refuse(self, exchange: Exchange, record: AccessRecord, error: StatusError) -> None:
+    async def _refuse(self, exchange: Exchange, record: RequestRecord, error: StatusError) -> None:
+        record.error = error
         if exchange.started:
             record.code, record.reason = CUT, error.message
             exchange.abort()
@@ -138,26 +142,29 @@ class Front:
         except ClientGone:
             record.code = GONE
 
-    def _log(self, exchange: Exchange, record: AccessRecord) -> None:
+    def _log(self, exchange: Exchange, record: RequestRecord) -> None:
         seconds = time.perf_counter() - record.started
         self._parts.metrics.request(record.code, record.class_, seconds)
         if record.code == CUT:
             self._parts.cuts.add(record)
         self._parts.access.add(record, exchange.head.method, exchange.head.target, seconds)
+        self._parts.audit.auditor.end(record, exchange)
 
-    async def _route(self, exchange: Exchange, record: AccessRecord) -> None:
+    async def _route(self, exchange: Exchange, record: RequestRecord) -> None:
         target = exchange.head.target
         route = route_of(exchange.server_name, self._parts.host_uid, target)
         if route is not None:
             if not route.base:
                 record.member = b"/clusters/" + route.member.encode()
             credential, asking = await self._caller(exchange, record)
+            await self._parts.audit.begin(record, exchange, credential.caller, route.member, route.target)
             _check_delegation(credential, route.member)
             await self._parts.members.handle(exchange, record, credential, asking, route)
             return
         row = path_of(target.partition(b"?")[0])
         if row is None or row.credential:
             credential, _ = await self._caller(exchange, record)
+            await self._parts.audit.begin(record, exchange, credential.caller, "", target)
             _check_delegation(credential, "")
             parse_target(target)
             if row is None or row.handler == "members":
@@ -169,9 +176,11 @@ class Front:
             if row.handler in self._lasting:
                 await self._while_allowed(row, exchange, record, credential, self._lasting[row.handler])
                 return
+        else:
+            record.decision = NOT_RECORDED
         record.code = await self._handlers[row.handler](exchange)
 
-    async def _caller(self, exchange: Exchange, record: AccessRecord) -> tuple[CachedCredential, CallerHeaders]:
+    async def _caller(self, exchange: Exchange, record: RequestRecord) -> tuple[CachedCredential, CallerHeaders]:
         """Who calls, and what their headers ask for. Unauthorized."""
         asking = exchange.kept
         if not isinstance(asking, CallerHeaders):
@@ -181,6 +190,7 @@ class Front:
             )
         credential = await self._authenticated(asking.presented, exchange)
         record.user = credential.caller.user
+        record.who, record.credential = asking.who(credential.caller), credential.name
         record.via = "" if credential.delegation is None else credential.delegation.of
         return credential, asking
 
@@ -212,11 +222,12 @@ class Front:
 
     # The host's own paths
 
-    def _check_path(self, row: Path, exchange: Exchange, record: AccessRecord, caller: Caller) -> None:
+    def _check_path(self, row: Path, exchange: Exchange, record: RequestRecord, caller: Caller) -> None:
         """Forbidden for who may not see what is at a path."""
         if not row.groups:
             return
         decision = self._decided(caller, _asked(row, exchange))
+        record.allowed = isinstance(decision, Allowed)
         if isinstance(decision, Denied):
             raise decision.error
         record.basis = decision.basis
@@ -225,7 +236,7 @@ class Front:
         self,
         row: Path,
         exchange: Exchange,
-        record: AccessRecord,
+        record: RequestRecord,
         credential: CachedCredential,
         answer: Callable[[Exchange], Awaitable[str]],
     ) -> None:
@@ -265,7 +276,7 @@ class Front:
 
     # The host's own API
 
-    async def _host(self, exchange: Exchange, record: AccessRecord, credential: CachedCredential) -> None:
+    async def _host(self, exchange: Exchange, record: RequestRecord, credential: CachedCredential) -> None:
         asks = impersonates(exchange.head.headers)
 
         def authorize(attributes: Attributes) -> tuple[Tie, ...]:
@@ -280,6 +291,8 @@ class Front:
                 attributes.path,
             )
             decision = self._decided(credential.caller, request)
+            if session.rests is None:
+                record.allowed = isinstance(decision, Allowed)
             if isinstance(decision, Denied):
                 raise decision.error
             if session.rests is None:

@@ -49,6 +49,19 @@ class Metrics:
             "skerry_proxy_spdy_upgrades_total", "SPDY sessions: a lost one looks like a clean exit to kubectl exec."
         ).labels()
 
+        self.audit_records: Value = registry.counter(
+            "skerry_proxy_audit_records_total", "Records of the audit log that are stored."
+        ).labels()
+        self.audit_lost: Value = registry.counter(
+            "skerry_proxy_audit_lost_total", "Records of the audit log that were given up: it could not be written."
+        ).labels()
+
+    def watch_audit(self, waiting: Callable[[], float]) -> None:
+        """Show the bytes of records that wait."""
+        self.registry.gauge(
+            "skerry_proxy_audit_waiting_bytes", "Bytes of records that are not stored yet.", read=waiting
+        )
+
     def request(self, code: str, class_: str, seconds: float) -> None:
         """Count one finished request."""
         series = self._series.get((code, class_))

@@ -19,7 +19,7 @@ class Path(NamedTuple):
 
     path: str
     handler: Literal[
-        "event_log", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"
+        "audit", "event_log", "health", "host_api", "index", "members", "metrics", "readiness", "recordings", "version"
     ]
     about: str
     """For the documentation."""
@@ -42,6 +42,13 @@ TABLE = (
     Path("/", "index", "the list of these paths"),
     Path("/api", "host_api", "the host's own API: Events and Namespaces as Kubernetes has them", subtree=True),
     Path("/apis", "host_api", "the host's own API: Clusters, Workspaces and all other kinds", subtree=True),
+    Path(
+        "/audit",
+        "audit",
+        "records of requests, as JSON lines; `/audit/batches` is the log as it is stored; for `skerry:auditor`",
+        subtree=True,
+        groups=(AUDITOR,),
+    ),
     Path(
         "/audit/sessions",
         "recordings",

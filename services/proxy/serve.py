@@ -19,6 +19,7 @@ import msgspec
 
 import skerry
 from services.proxy.access import AccessLog
+from services.proxy.auditing.log import AuditLog
 from services.proxy.authn import Authenticator
 from services.proxy.cuts import Cuts
 from services.proxy.events import Events
@@ -129,6 +130,7 @@ class Proxy:
         recordings = Recordings(connected)
         self.recordings, self._played = RecordingDesk(recordings), RecordingReader(recordings)
         self._access = AccessLog()
+        self.audit = AuditLog(connected, self.id, settings.host_uid, self._signer, self._metrics, self._cache)
         self._cuts = Cuts()
         self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
         self._no_store = ""
@@ -190,6 +192,7 @@ class Proxy:
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,
             access=self._access,
+            audit=self.audit,
             cuts=self._cuts,
             recordings=self._played,
             not_ready=self.not_ready,
@@ -211,7 +214,7 @@ class Proxy:
             return self._no_store or "the resources are not read yet"
         if not self._dialers.ready:
             return self._dialers.reason
-        return "" if self._signer.ready else self._signer.reason
+        return self.audit.problem if self._signer.ready else self._signer.reason
 
     async def serve(self, runtime: Runtime) -> None:
         """Listen at once, be ready when everything is there, drain at the end."""
@@ -230,12 +233,15 @@ class Proxy:
                 group.create_task(self._dialers.keep(), name="dialers"),
                 group.create_task(endless(self._review, "the front door's review")),
                 group.create_task(endless(self._report, "the front door's quarantines")),
+                group.create_task(endless(self.audit.keep, "the front door's audit log")),
                 group.create_task(endless(partial(self._tell, runtime), "the front door's readiness")),
             ]
             await runtime.stop.wait()
             await self._drain(runtime)
             for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)
+            await self.audit.close()
         await self._direct.close()
         self._cuts.flush()
         self._access.flush()

@@ -88,6 +88,16 @@ class ProxySettings(ProxyLimits, frozen=True, kw_only=True, forbid_unknown_field
     host_uid: Annotated[str, about("UID of this host; members are `<name>.clusters.<UID>` in TLS.")] = ""
     tracing: Annotated[bool, about(TRACING)] = False
 
+    def server_limits(self) -> ServerLimits:
+        """What of them the server keeps by itself."""
+        return ServerLimits(
+            idle_s=self.idle_s,
+            head_s=self.head_s,
+            body_s=self.body_s,
+            stall_s=self.stalled_s,
+            connections=self.connections,
+        )
+
 
 def addresses(listen: Iterable[str]) -> list[tuple[str, int]]:
     """`host:port` strings as pairs; an empty host is all addresses of the machine. SettingsError names what cannot be read."""

@@ -49,10 +49,10 @@ AFTER = {
     "desired": "desired",
     "explain": "explain",
     "agent": "agent",
-    "audit": "sessions",
     "keys": "keys",
     "sink": "sink",
     "app": "app.tree",
+    "audit": "audit.tree",
 }
 """And after them."""
 

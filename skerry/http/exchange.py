@@ -49,12 +49,20 @@ class ExchangeConnection(Protocol):
     def closes_after(self, exchange: Exchange) -> bool: ...
 
 
+class BodyTap(Protocol):
+    """Sees the bodies of an exchange go past."""
+
+    def received_part(self, data: bytes) -> None: ...
+    def answered(self, headers: Headers) -> None: ...
+    def sent_part(self, data: bytes) -> None: ...
+
+
 class Exchange:
     """One request of one server connection. Not for use by two tasks at once, except `gone` and `abort`."""
 
     __slots__ = (
         "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "beside", "closes",
-        "finished", "head", "lasting", "raw", "started",
+        "finished", "head", "lasting", "raw", "received", "sent", "started", "status", "tap", "when_started",
     )  # fmt: skip
 
     def __init__(self, connection: ExchangeConnection, head: RequestHead, inbox: Inbox) -> None:
@@ -78,6 +86,14 @@ class Exchange:
         self.finished = False
         """The answer is complete, or the connection was upgraded or cut."""
         self.raw: Raw | None = None
+        self.received = self.sent = 0
+        """Bytes of the bodies, so far; of an upgraded connection whoever relays it counts on."""
+        self.status = 0
+        """Of the answer's head, once it was sent."""
+        self.tap: BodyTap | None = None
+        """Who sees the bodies go past."""
+        self.when_started: Callable[[], None] | None = None
+        """Called once the answer's head is sent."""
 
     # -- the request --
 
@@ -152,11 +168,15 @@ class Exchange:
             self._expects = False
             self._connection.transport.write(_CONTINUE)
         try:
-            return await self._inbox.read()
+            data = await self._inbox.read()
         except ClientGone:
             if self._connection.refused is not None:
                 raise self._connection.refused from None
             raise
+        self.received += len(data)
+        if self.tap is not None:
+            self.tap.received_part(data)
+        return data
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises StatusError 413 beyond `limit` bytes, and ClientGone."""
@@ -177,6 +197,7 @@ class Exchange:
         """A whole answer. To HEAD the body is announced and not sent. Raises ClientGone."""
         raw = self._open(status, headers, b"", len(body))
         self.finished = True
+        self._count(body)
         if self._silent or not body:
             await self._send(raw)
         elif len(body) <= _JOIN_LIMIT:
@@ -206,6 +227,7 @@ class Exchange:
         if not data or self._silent:
             return True
         self._check()
+        self._count(data)
         if self._chunked:
             buffers = encode_chunk(data)
             if len(buffers) > 1:
@@ -246,7 +268,8 @@ class Exchange:
             raise ValueError("the request did not ask for an upgrade")
         raw_head = encode_response(101, [*head.headers, *self.beside], reason=head.reason, upgrade=protocol)
         self._check()
-        self.started = self.finished = True
+        self._begin(101)
+        self.finished = True
         self.raw = self._connection.become_raw(protocol)
         await self._send(raw_head)
         return self.raw
@@ -268,8 +291,22 @@ class Exchange:
             chunked=self._chunked,
             close=self.closes,
         )
-        self.started = True
+        self._begin(status)
+        if self.tap is not None:
+            self.tap.answered(headers)
         return raw
+
+    def _begin(self, status: int) -> None:
+        self.started, self.status = True, status
+        act, self.when_started = self.when_started, None
+        if act is not None:
+            act()
+
+    def _count(self, data: bytes) -> None:
+        if not self._silent:
+            self.sent += len(data)
+            if self.tap is not None:
+                self.tap.sent_part(data)
 
     def _check(self) -> None:
         if self._connection.closed or self._connection.transport.is_closing():

@@ -152,6 +152,7 @@ SERVICES = (
         endpoints=(subjects.BINDING_STATES, subjects.DELEGATIONS, subjects.TOKEN_REVIEWS),
         calls=_desired("tenancy"),
     ),
+    ServiceRights(name="audit", workload=CONTROLLER_MANAGER),
     ServiceRights(name="appstore", workload=CONTROLLER_MANAGER, calls=(subjects.DELEGATIONS,)),
     ServiceRights(name="events", workload=CONTROLLER_MANAGER),
     ServiceRights(
@@ -224,6 +225,18 @@ STREAMS = (
         deny_delete=True,
         deny_purge=True,
         description="recorded sessions, as asciicast",
+    ),
+    # who may write one may write a false one, which its signature tells; none may be changed or taken away
+    StreamRights(
+        name=subjects.AUDIT,
+        subjects=(subjects.AUDIT_LOGS,),
+        publishers={name: (subjects.audit_logs_of(name),) for name in ("audit", "proxy")},
+        readers=("audit", "proxy"),
+        max_age_s=90 * 86400,
+        max_bytes=10 * 1024 * 1024 * 1024,
+        deny_delete=True,
+        deny_purge=True,
+        description="who did what, as audit.k8s.io Events",
     ),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")

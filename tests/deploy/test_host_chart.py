@@ -14,6 +14,7 @@ import yaml
 
 import skerry
 from services.appstore.service import SERVICE as APP_STORE
+from services.audit.service import SERVICE as AUDIT
 from services.events.service import SERVICE as EVENTS
 from services.proxy.settings import ProxyLimits, ProxySettings
 from services.registry.service import SERVICE as REGISTRY
@@ -68,7 +69,13 @@ LEFT_OUT = {
     "SKERRY_TOKEN_REVIEW_KUBECONFIG": "a pod has its service account",
     "SKERRY_TRUST_ROOT": "a file, which follows the keys",
 }
-CODE: dict[str, Any] = {"registry": REGISTRY, "tenancy": TENANCY, "appstore": APP_STORE, "events": EVENTS}
+CODE: dict[str, Any] = {
+    "registry": REGISTRY,
+    "tenancy": TENANCY,
+    "appstore": APP_STORE,
+    "events": EVENTS,
+    "audit": AUDIT,
+}
 
 
 @pytest.fixture(params=["helm-3", "helm-4"])
@@ -332,7 +339,7 @@ def test_replicas_have_a_budget_for_disruptions_and_one_has_none(helm: Path, tmp
         ({"bus": {"external": {"servers": ["nats://h:4222"]}}}, "/bus/external/servers/0"),
         ({"bus": {"replicas": 2}}, "/bus/replicas"),
         ({"standalone": ["proxy"]}, "/standalone/0"),
-        ({"standalone": ["registry", "tenancy", "appstore", "events"]}, "/standalone"),
+        ({"standalone": ["registry", "tenancy", "appstore", "events", "audit"]}, "/standalone"),
         ({"tower": {"limits": {"stream": 1}}}, "stream"),
         ({"tower": {"limits": {"streams": "many"}}}, "/tower/limits/streams"),
         ({"tower": {"replicas": 0}}, "/tower/replicas"),

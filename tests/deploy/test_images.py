@@ -218,7 +218,7 @@ def test_images_run_as_nobody_on_a_read_only_root(docker: dockers.Docker, contex
     assert "SKERRY_OPS_LISTEN" in docker(*locked, agent, "--help")
     assert docker(*locked, host, "version").startswith("skerry ")
     assert "--address" in docker(*locked, host, "bootstrap", "--help")
-    for module in ("controller_manager", "tower", "registry", "tenancy", "appstore", "events", "proxy"):
+    for module in ("controller_manager", "tower", "registry", "tenancy", "appstore", "events", "audit", "proxy"):
         python = ("--entrypoint", "/opt/skerry/bin/python", host, "-P", "-m", f"services.{module}", "--help")
         assert "SKERRY_BUS_SERVERS" in docker(*locked, *python)
     assert "v4." in docker(*locked, "--entrypoint", "helm", host, "version")

@@ -27,8 +27,10 @@ from skerry.http import Client
 from skerry.http.tls import client_context
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.identity.assertion import make_record
+from skerry.identity.services import STREAMS
 from skerry.runtime import Runtime
 from skerry.storage import Store, utc_now
+from skerry.storage.buckets import stream_config
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.member import Agent, Recorder
 
@@ -153,6 +155,8 @@ async def world(nats: NatsHost, settings: ProxySettings) -> AsyncIterator[World]
         await registry.ready()
         await tenancy.ready()
         made.clusters = Store(await registry.bucket(subjects.RESOURCES, create=bus.BucketConfig()), CLUSTER)
+        for row in STREAMS:
+            await registry.stream(row.name, create=stream_config(row, 1))
         made.credentials = Store(await tenancy.bucket(subjects.RESOURCES), CREDENTIAL)
         made.grants = Store(await tenancy.bucket(subjects.RESOURCES), ACCESS_GRANT)
         registry.serve("registry", "0.1.0", {subjects.CERTIFY: lambda message: certify(nats, message)})
@@ -190,7 +194,7 @@ async def certify(nats: NatsHost, message: bus.Message) -> bytes:
     ask = msgspec.json.decode(message.data, type=CertifyRequest)
     expires = int(time.time()) + 3600
     record = make_record(nats.authority.assertion_root, ask.proxy, ask.key, expires)
-    return msgspec.json.encode(CertifyAnswer(record=record, expires=expires))
+    return msgspec.json.encode(CertifyAnswer(record=record, expires=expires, root=nats.authority.assertion_root.public))
 
 
 def settings_for(nats: NatsHost, **limits: Any) -> ProxySettings:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.proxy.access import AccessLog, AccessRecord, audit_id, shown
+from services.proxy.access import AccessLog, shown
+from services.proxy.record import RequestRecord, audit_id
 from skerry.access.holdings import Basis
 from skerry.runtime import HumanFormatter, JsonFormatter
 
@@ -40,7 +41,7 @@ def line(
     reason: str = "",
 ) -> str:
     next(h for h in logging.getLogger().handlers if getattr(h, "stream", None) is stream).setFormatter(formatter)
-    record = AccessRecord()
+    record = RequestRecord()
     record.user, record.code, record.stream = user, "200", "s1"
     record.basis, record.reason = basis, reason
 
@@ -115,10 +116,10 @@ async def test_a_disk_that_was_full_for_a_moment_does_not_end_the_log(stream: io
     handler.setFormatter(JsonFormatter())
     handler.stream = full
     access = AccessLog()
-    access.add(AccessRecord(), b"GET", b"/lost", 0.0)
+    access.add(RequestRecord(), b"GET", b"/lost", 0.0)
     access.flush()
     full.freed = True
-    access.add(AccessRecord(), b"GET", b"/seen", 0.0)
+    access.add(RequestRecord(), b"GET", b"/seen", 0.0)
     access.flush()
     assert '"/seen"' in full.getvalue()
 

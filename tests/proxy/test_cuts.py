@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from services.proxy.access import AccessRecord
 from services.proxy.cuts import GATHER_S, MOST_REASONS, NAMED, OTHERS, Cuts
+from services.proxy.record import RequestRecord
 
 
-def record(user: str, reason: str, stream: str = "") -> AccessRecord:
-    made = AccessRecord()
+def record(user: str, reason: str, stream: str = "") -> RequestRecord:
+    made = RequestRecord()
     made.user, made.reason, made.stream = user, reason, stream
     return made
 

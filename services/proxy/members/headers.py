@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.proxy.authn import Presented
+from skerry.api.messages import Caller
+from skerry.audit import event, shown
 from skerry.httpwire.apps import AppPlace, LinkRewriter, app_base, cookie_set, cookies_sent, location
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead, first
 from skerry.httpwire.headers import clean_request, clean_response, named_by_connection
@@ -34,9 +36,23 @@ class CallerHeaders:
     A credential is named here, not trusted: whether it holds is looked up for every request.
     """
 
-    __slots__ = ("bearer", "cookies", "headers", "impersonates", "presented", "traceparent")
+    __slots__ = (
+        "_agent",
+        "_client",
+        "_said",
+        "_whose",
+        "bearer",
+        "cookies",
+        "headers",
+        "impersonates",
+        "presented",
+        "traceparent",
+    )
 
     def __init__(self, head: RequestHead, client: str, presented: Presented) -> None:
+        self._client, self._agent = client, (head.get(b"user-agent") or b"").decode("latin-1")
+        self._whose: Caller | None = None
+        self._said = ""
         self.presented = presented
         """The credential that was shown."""
         self.headers = open_headers(head, client)
@@ -46,6 +62,13 @@ class CallerHeaders:
         """What apps behind a member's API server may get of the client's cookies."""
         self.impersonates = impersonates(head.headers)
         self.traceparent = (head.get(b"traceparent") or b"").decode("latin-1")
+
+    def who(self, caller: Caller) -> str:
+        """Who asks, from where, with which program, as the audit log has it."""
+        if caller is not self._whose:
+            self._whose = caller
+            self._said = event.who(caller.user, caller.groups, self._client, shown.clean(self._agent))
+        return self._said
 
 
 def open_headers(head: RequestHead, client: str) -> Headers:

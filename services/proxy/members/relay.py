@@ -297,6 +297,7 @@ class RequestRelay:
                     self.tap.from_client(data)
                 await call.send(data)
                 self._metrics.sent.value += len(data)
+                self._exchange.received += len(data)
             await call.send_end()
 
     async def _raw_down(self, call: MemberCall, raw: Raw, early: bytes) -> None:
@@ -306,6 +307,7 @@ class RequestRelay:
             await self._pass_down(raw, data)
             call.consumed(len(data))
             self._metrics.received.value += len(data)
+            self._exchange.sent += len(data)
         await raw.write_eof()
 
     async def _pass_down(self, raw: Raw, data: bytes) -> None:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.proxy.access import AccessRecord
 from services.proxy.authn import REVIEWED, CachedCredential
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import IN_CLUSTER, Direct
@@ -26,6 +25,7 @@ from services.proxy.members.relay import RequestRelay
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.members.transport import Transport
 from services.proxy.metrics import Metrics
+from services.proxy.record import RequestRecord
 from services.proxy.recording.demand import has_terminal, readable_headers
 from services.proxy.recording.desk import NOTICE, RecordingDesk
 from services.proxy.recording.writing import Recording
@@ -90,7 +90,7 @@ class MemberRequests:
     async def handle(
         self,
         exchange: Exchange,
-        record: AccessRecord,
+        record: RequestRecord,
         credential: CachedCredential,
         asking: CallerHeaders,
         route: Route,
@@ -99,9 +99,10 @@ class MemberRequests:
         classified = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
         request_ = _question(route.member, classified.info, impersonates=asking.impersonates)
         decision = await self.decided(credential.caller, request_)
+        record.allowed = isinstance(decision, Allowed)
         if isinstance(decision, Denied):
             raise decision.error
-        record.basis = decision.basis
+        record.basis, record.impersonated = decision.basis, (decision.user, decision.groups)
         allowed, member = decision, await self.find(route.member)
         over = ends(credential, classified.info, self._limits.outlive_s)
         session = self._sessions.enter(credential.caller.user, credential, over, member.name, member.uid)
@@ -147,7 +148,7 @@ class MemberRequests:
                 await record.recording.finish()
 
     def _recorded(
-        self, record: AccessRecord, classified: ClassifiedRequest, member: MemberRoute, session: Session
+        self, record: RequestRecord, classified: ClassifiedRequest, member: MemberRoute, session: Session
     ) -> Recording:
         """The recording of a session. A process has one ready before it is known whether the session begins."""
         required = record.demand is not None and record.demand.required

@@ -9,9 +9,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from services.proxy.access import audit_id
 from services.proxy.members.directory import MemberRoute
 from services.proxy.members.transport import Transport
+from services.proxy.record import audit_id
 from skerry.access import Allowed
 from skerry.api.corev1 import AccessReviewSpec, SelfSubjectAccessReview
 from skerry.api.decode import decoder

@@ -74,6 +74,15 @@ class AssertionSigner:
         """The signature of one write request to a service of the host. ServiceUnavailable as above."""
         return requests.sign(self._certified_signer(), caller, subject, payload, self._now())
 
+    def sign_audit(self, data: bytes) -> bytes:
+        """A signature of this process's key, under a text that no assertion is."""
+        return self._key.sign(data)
+
+    @property
+    def root(self) -> str:
+        """The public key that certified this process; empty before the first time, and of older registries."""
+        return self._root
+
     def _certified_signer(self) -> Signer:
         if self._signer is None or not self.ready:
             raise ServiceUnavailable(f"this proxy cannot vouch for anybody: {self.reason}; nothing was sent")

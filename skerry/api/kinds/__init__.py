@@ -11,6 +11,7 @@ from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, HOST_GRO
 from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.apprelease import APP_INSTANCE, APP_RELEASE
 from skerry.api.kinds.appstore import APP, APP_CATEGORY, APP_REPOSITORY, APP_REVIEW, APP_STORE, APP_VERSION
+from skerry.api.kinds.audit import AUDIT_POLICY
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
 from skerry.api.kinds.events import EVENT_SINK
@@ -56,6 +57,7 @@ __all__ = [
     "APP_REVIEW",
     "APP_STORE",
     "APP_VERSION",
+    "AUDIT_POLICY",
     "BUILT_IN",
     "CLUSTER",
     "CLUSTER_ADMIN",

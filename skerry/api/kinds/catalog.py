@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skerry.api.kinds import apprelease, appstore, events, identities, kubernetes, registry, requests, tenancy
+from skerry.api.kinds import apprelease, appstore, audit, events, identities, kubernetes, registry, requests, tenancy
 from skerry.api.kinds.kind import Kind
 
 
@@ -45,6 +45,7 @@ KINDS = catalog(
         *appstore.KINDS,
         *apprelease.KINDS,
         *events.KINDS,
+        *audit.KINDS,
     )
 )
 """Skerry's own, which lie in the bucket of resources."""

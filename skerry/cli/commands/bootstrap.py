@@ -42,7 +42,9 @@ def bootstrap(
     ] = "",
     standalone: Annotated[
         list[str] | None,
-        typer.Option(metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore, events."),
+        typer.Option(
+            metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore, events, audit."
+        ),
     ] = None,
     foreign_certificate: Annotated[
         bool,

@@ -40,10 +40,6 @@ RESET = "\x1b[0m\x1b[?25h\x1b[?1047l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l
 """What a session may have left switched on: colours, a hidden cursor, the other screen, the mouse, bracketed paste."""
 
 
-audit = typer.Typer(no_args_is_help=True, help="Who did what: recorded sessions.")
-
-
-@audit.command("sessions")
 def sessions(
     user: Annotated[str, typer.Option("--user", metavar="U", help="Those of one user.")] = "",
     cluster: Annotated[
@@ -74,7 +70,6 @@ def sessions(
         _table(items, wide=style == "wide")
 
 
-@audit.command("play")
 def play(
     id_: Annotated[str, typer.Argument(metavar="ID", help="From: skerry audit sessions.")],
     speed: Annotated[float, typer.Option("--speed", metavar="N", help="So many times as fast.")] = 1.0,

@@ -48,7 +48,7 @@ VERSION = "version"
 """File of the bus's Secret: which skerry wrote the accounts."""
 
 
-SERVICES = ("registry", "tenancy", "appstore", "events")
+SERVICES = ("registry", "tenancy", "appstore", "events", "audit")
 """Those of the controller-manager, each of which can have a Deployment of its own."""
 SEALS = ("appstore", "events")
 """Those that seal with a key of their own, which follows from the host's and lies in the file `<service>.key`."""

@@ -58,7 +58,6 @@ def test_another_group_may_have_a_kind_of_the_same_name() -> None:
 
 def test_the_kinds_of_a_service_are_those_that_it_owns() -> None:
     assert owned_by("registry") == (CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN)
-    assert {kind for service in ("registry", "tenancy", "appstore", "events") for kind in owned_by(service)} == set(
-        KINDS
-    )
+    owners = ("registry", "tenancy", "appstore", "events", "audit")
+    assert {kind for service in owners for kind in owned_by(service)} == set(KINDS)
     assert owned_by("proxy") == ()

@@ -1,0 +1,105 @@
+"""The audit log of one front door, put together: records, their way into the stream, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from services.proxy.auditing.queue import RecordQueue
+from services.proxy.auditing.reading import AuditReader
+from services.proxy.auditing.records import Auditor
+from services.proxy.auditing.stream import AuditStream
+from services.proxy.auditing.writer import AuditSigner, AuditWriter
+from services.proxy.metrics import Metrics
+from services.proxy.record import RequestRecord
+from skerry.api.auditpolicy import DEFAULT, AuditPolicy
+from skerry.api.decode import decoder
+from skerry.api.kinds import AUDIT_POLICY, CLUSTER
+from skerry.api.messages import Caller
+from skerry.audit.policy import AuditDecision, Policy
+from skerry.bus import Bus
+from skerry.http import Exchange
+from skerry.informer import Change, Informer
+
+COUNTED_S = 1.0
+"""So often refusals that were only counted are recorded."""
+CLOSE_S = 3.0
+SERVICE = "proxy"
+NOT_RECORDED = AuditDecision("None")
+"""Of what nobody has to be known for."""
+
+_decode = decoder(AuditPolicy)
+
+
+class RootedSigner(AuditSigner, Protocol):
+    """Knows, too, who certified it."""
+
+    @property
+    def root(self) -> str: ...
+
+
+class AuditLog:
+    """Made before the first request; `keep` runs until the last is over, then `close`."""
+
+    def __init__(
+        self, bus: Bus, name: str, host_uid: str, signer: RootedSigner, metrics: Metrics, cache: Informer
+    ) -> None:
+        """The policy is that of `cache`."""
+        stream = AuditStream(bus)
+        self._cache, self._metrics = cache, metrics
+        self._queue = RecordQueue(self._lost)
+        self._writer = AuditWriter(stream, SERVICE, name, signer, self._queue, stored=self._stored)
+        self.auditor = Auditor(self._queue)
+        self.reader = AuditReader(stream, host_uid, lambda: (signer.root,) if signer.root else ())
+        metrics.watch_audit(lambda: float(self._queue.bytes))
+        cache.add_event_handler(AUDIT_POLICY, lambda change: self._decide_anew())
+        cache.add_event_handler(CLUSTER, self._relabelled)
+
+    async def begin(
+        self, record: RequestRecord, exchange: Exchange, caller: Caller, cluster: str, target: bytes
+    ) -> None:
+        """It is known who asks for what. ServiceUnavailable if that must be recorded before it is executed, and cannot be."""
+        if self.auditor.begin(record, exchange, caller, cluster, target).required:
+            await self._writer.required(*self.auditor.asked_for(record, exchange))
+
+    @property
+    def problem(self) -> str:
+        """Why requests cannot be recorded that must be, for people; empty if they can."""
+        return f"audit log: {self._writer.reason}" if self.auditor.policy.requires and self._writer.reason else ""
+
+    async def keep(self) -> None:
+        """Write what comes, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._writer.keep())
+            group.create_task(self._tell_counted())
+
+    async def close(self) -> None:
+        """Write what waits, and the end. `keep` has ended."""
+        self.auditor.tell_counted()
+        await self._writer.close(CLOSE_S)
+
+    async def _tell_counted(self) -> None:
+        while True:
+            await asyncio.sleep(COUNTED_S)
+            self.auditor.tell_counted()
+
+    def _lost(self, records: int) -> None:
+        self._metrics.audit_lost.value += records
+
+    def _stored(self, records: int) -> None:
+        self._metrics.audit_records.value += records
+
+    def _relabelled(self, change: Change) -> None:
+        """What was decided by labels is to be decided anew where a cluster has others."""
+        old, new = (None if each is None else each.labels for each in (change.old, change.new))
+        if old != new and self.auditor.policy.selects:
+            self._decide_anew()
+
+    def _decide_anew(self) -> None:
+        item = self._cache.get(AUDIT_POLICY, DEFAULT)
+        policy = Policy(None if item is None else _decode(item.body).spec, self._labels)
+        self.auditor.use(policy)
+
+    def _labels(self, cluster: str) -> dict[str, str] | None:
+        item = self._cache.get(CLUSTER, cluster)
+        return None if item is None else item.labels

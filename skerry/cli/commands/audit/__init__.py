@@ -1,0 +1,1 @@
+"""skerry audit: who did what, and whether the record of it is whole."""
