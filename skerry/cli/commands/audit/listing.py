@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct, convert, field
 
 from skerry.audit import event
 from skerry.audit.event import micro_time
@@ -96,30 +97,72 @@ def asked_of(kubeconfig: Path | None, context: str, **asked: str) -> Iterator[di
         yield json.loads(line)
 
 
+class _User(Struct, frozen=True):
+    username: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class _About(Struct, frozen=True):
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class _Answer(Struct, frozen=True):
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class ShownRecord(Struct, frozen=True, rename="camel"):
+    """The part of a record that people are shown."""
+
+    stage: str = ""
+    verb: str = ""
+    audit_id: str = field(name="auditID", default="")
+    request_uri: str = field(name="requestURI", default="")
+    user: _User = _User()
+    impersonated_user: _User = _User()
+    source_ips: tuple[str, ...] = field(name="sourceIPs", default=())
+    user_agent: str = ""
+    object_ref: _About = _About()
+    response_status: _Answer = _Answer()
+    request_received_timestamp: str = ""
+    stage_timestamp: str = ""
+    annotations: dict[str, str] = {}
+
+    @property
+    def resource(self) -> str:
+        """What it is about, or else the path."""
+        about = self.object_ref
+        named = f"{about.resource}/{about.subresource}" if about.subresource else about.resource
+        return named or self.request_uri[:60]
+
+    @property
+    def code(self) -> str:
+        """How it ended, and how often if it stands for many."""
+        code = self.annotations.get(event.ENDED) or str(self.response_status.code or "")
+        return f"{code} ×{self.annotations[event.COUNT]}" if event.COUNT in self.annotations else code
+
+    @property
+    def ms(self) -> str:
+        """How long it took; of one that goes on that it does."""
+        return self.annotations.get(event.MS, "" if self.stage == "ResponseComplete" else "…")
+
+
 def row(record: dict[str, Any], *, wide: bool) -> list[str]:
     """The cells of a record."""
-    about, notes = record.get("objectRef") or {}, record.get("annotations") or {}
-    resource = "/".join(each for each in (about.get("resource"), about.get("subresource")) if each)
-    code = notes.get(event.ENDED) or str((record.get("responseStatus") or {}).get("code") or "-")
+    shown = convert(record, ShownRecord)
+    notes, about = shown.annotations, shown.object_ref
+    time_ = shown.stage_timestamp[:19].replace("T", " ")
     cells = [
-        record["stageTimestamp"][:19].replace("T", " "),
-        (record.get("user") or {}).get("username", ""),
-        notes.get(event.CLUSTER, "-"),
-        record.get("verb") or "-",
-        resource or record.get("requestURI", "")[:60] or "-",
-        about.get("name") or "-",
-        f"{code} ×{notes[event.COUNT]}" if event.COUNT in notes else code,
-        notes.get(event.MS) or ("…" if record.get("stage") != "ResponseComplete" else "-"),
-        ",".join(record.get("sourceIPs") or []) or "-",
-    ]
+        time_, shown.user.username, notes.get(event.CLUSTER, ""), shown.verb, shown.resource, about.name, shown.code, shown.ms,
+        ",".join(shown.source_ips),
+    ]  # fmt: skip
     if wide:
-        cells += [
-            about.get("namespace") or "-",
-            notes.get(event.REASON) or "-",
-            record.get("userAgent") or "-",
-            record.get("auditID") or "-",
-        ]
-    return cells
+        cells += [about.namespace, notes.get(event.REASON, ""), shown.user_agent, shown.audit_id]
+    return [cell or "-" for cell in cells]
 
 
 def _table(found: Iterator[dict[str, Any]], *, wide: bool, following: bool) -> None:
@@ -143,30 +186,31 @@ def _explain(kubeconfig: Path | None, context: str, id_: str) -> None:
         raise Failure(
             f"no request {id_} in the audit log: it may be older than what is kept, or its policy leaves it out", FAILED
         )
-    last = found[-1]
-    notes, cluster = last.get("annotations") or {}, (last.get("annotations") or {}).get(event.CLUSTER, "")
-    status = last.get("responseStatus") or {}
-    seen = (last.get("impersonatedUser") or {}).get("username", "")
-    told = {
-        "request": f"{last['verb']} {last['requestURI']}",
-        "cluster": cluster or "the host itself",
-        "user": f"{last['user']['username']} ({', '.join(last['user'].get('groups') or []) or 'no groups'})",
-        "from": f"{', '.join(last.get('sourceIPs') or [])} {last.get('userAgent', '')}".strip(),
-        "credential": notes.get(event.CREDENTIAL, ""),
-        "decision": notes.get(event.DECISION, "none was made"),
-        "allowed by": notes.get(event.REASON, ""),
-        "carried on by": notes.get(event.VIA, ""),
-        "answer": " ".join(
-            str(each) for each in (status.get("code"), status.get("reason"), notes.get(event.ENDED)) if each
-        ),
-        "message": status.get("message", ""),
-        "began": last["requestReceivedTimestamp"],
-        "took": f"{notes[event.MS]} ms" if event.MS in notes else "it goes on",
-        "bytes": f"{notes.get(event.RECEIVED, '?')} in, {notes.get(event.SENT, '?')} out",
-    }
+    shown = convert(found[-1], ShownRecord)
+    told = _told(shown)
     width = max(len(name) for name in told)
     for name, text in told.items():
         if text:
             out(f"{name.ljust(width)}  {text}")
+    cluster, seen = shown.annotations.get(event.CLUSTER, ""), shown.impersonated_user.username
     if cluster and seen:
         out(f"on {cluster}: its own audit log has auditID {id_}, impersonatedUser.username {seen}")
+
+
+def _told(shown: ShownRecord) -> dict[str, str]:
+    notes, status = shown.annotations, shown.response_status
+    return {
+        "request": f"{shown.verb} {shown.request_uri}",
+        "cluster": notes.get(event.CLUSTER, "the host itself"),
+        "user": f"{shown.user.username} ({', '.join(shown.user.groups)})",
+        "from": f"{', '.join(shown.source_ips)} {shown.user_agent}".strip(),
+        "credential": notes.get(event.CREDENTIAL, ""),
+        "decision": notes.get(event.DECISION, "none was made"),
+        "allowed by": notes.get(event.REASON, ""),
+        "carried on by": notes.get(event.VIA, ""),
+        "answer": f"{status.code} {status.reason} {notes.get(event.ENDED, '')}".strip(),
+        "message": status.message,
+        "began": shown.request_received_timestamp,
+        "took": f"{notes[event.MS]} ms" if event.MS in notes else "it goes on",
+        "bytes": f"{notes.get(event.RECEIVED, '?')} in, {notes.get(event.SENT, '?')} out",
+    }
