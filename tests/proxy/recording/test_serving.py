@@ -108,6 +108,17 @@ async def test_a_recording_is_its_bytes_and_a_running_one_is_followed_to_its_end
         (b"/audit/sessions?pod=x", 400, "unknown parameter 'pod'"),
         (b"/audit/sessions/" + b"0" * 22 + b"?speed=2", 400, "follow alone"),
     ],
+    ids=[
+        "no id",
+        "unknown",
+        "expired",
+        "no id in a list",
+        "expired in a list",
+        "since a day",
+        "since nan",
+        "unknown parameter",
+        "speed",
+    ],
 )
 async def test_what_is_not_there_or_cannot_be_meant_is_said(
     path: bytes, code: int, words: str, host: World, store: Recordings
