@@ -42,12 +42,15 @@ class Built:
 
     module: str
     package: str
-    library: str
+    library: str = ""
+    """Empty: the standard library alone."""
     stamp: str = ""
     says: str = ""
 
     def version(self) -> str:
         """The pinned version without its v; go.sum refuses another content under the same number."""
+        if not self.library:
+            return self._digest()
         text = (GO / self.module / "go.mod").read_text()
         match = re.search(rf"^(?:require |\t){re.escape(self.library)} v(\S+)", text, re.MULTILINE)
         if match is None:
@@ -158,6 +161,7 @@ PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
     "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
     "nats": Built("nats", "github.com/nats-io/natscli/nats", "github.com/nats-io/natscli", says="main.version"),
     "gitops": Built("gitops", ".", "github.com/fluxcd/pkg/ssa"),
+    "webhook": Built("webhook", "."),
     "kube-score": Built("kubescore", "github.com/zegl/kube-score/cmd/kube-score", "github.com/zegl/kube-score"),
     "docker-registry": DebianPackage("docker-registry", "2.8", "usr/bin/docker-registry"),
     "asciinema": DebianModule("asciinema", "2", "usr/lib/python3/dist-packages/asciinema"),

@@ -89,7 +89,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, far: M
         yield made
         for member in (plain_cluster, far):
             member.kubectl("delete", "crd", "ships.stories.example.org", "--ignore-not-found", "--wait=false")
-            member.kubectl("delete", "namespace", "apps", "shop", "--ignore-not-found", "--wait=false")
+            member.kubectl("delete", "namespace", "apps", "shop", "vault", "--ignore-not-found", "--wait=false")
 
 
 def wanted(app: str, version: str, *clusters: str, namespace: str = "apps", **more: Any) -> dict[str, Any]:
@@ -240,6 +240,66 @@ def test_values_that_are_missing_or_are_none_are_named_and_taken_when_they_are_t
     assert config(plain_cluster, "waits") == "late 1.0.0"
     web.delete()
     web.gone()
+
+
+def vault(*readable: str) -> list[dict[str, Any]]:
+    """A namespace in which the group `vaulters` may do what Helm does, and of Secrets read these alone, besides Helm's own."""
+    secrets = {"apiGroups": [""], "resources": ["secrets"]}
+    helms = [f"sh.helm.release.v1.vault.v{number}" for number in range(1, 5)]
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]},
+        {**secrets, "verbs": ["list", "create", "update", "patch", "delete"]},
+        {**secrets, "verbs": ["get"], "resourceNames": [*helms, *readable]},
+    ]
+    rbac, place = "rbac.authorization.k8s.io", {"name": "vaulters", "namespace": "vault"}
+    group = {"kind": "Group", "apiGroup": rbac, "name": "skerry:vaulters"}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vault"}},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": place, "rules": rules},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": place,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "vaulters"},
+            "subjects": [group],
+        },
+    ]
+
+
+def test_values_that_its_user_may_not_read_are_named_though_helms_own_can_be_read(
+    host: Host, plain_cluster: Member
+) -> None:
+    grant = {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "AccessGrant",
+        "metadata": {"name": "vaulters"},
+        "spec": {
+            "subjects": [{"kind": "User", "name": "ann"}],
+            "clusters": {"names": ["near"]},
+            "groups": ["vaulters"],
+        },
+    }
+    for document in (WORKSPACE, json.dumps(grant)):
+        host.kubectl(None, "apply", "-f", "-", stdin=document.encode())
+    values = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "vault"}}
+    plain_cluster.apply(*vault(), {**values, "stringData": {"values.yaml": "color: hidden\n"}})
+    ann = Installed(host, "vault", "shop", host.credential("ann"))
+    spec = {"app": "skerry-apps/slow", "version": "1.0.0", "clusters": {"names": ["near"]}, "targetNamespace": "vault"}
+    ann.want(**spec)
+    ann.deployed("near", 1)
+    ann.want(**spec, valuesFrom=[{"kind": "Secret", "name": "db"}])
+    status = ann.until("near", lambda each: each.get("phase") == "Blocked", "it is blocked")
+    assert status["error"]["reason"] == "Forbidden"
+    for part in ("valuesFrom: Secret vault/db cannot be read", 'ann"', "skerry app own vault"):
+        assert part in status["message"], status["message"]
+    assert "hidden" not in json.dumps(status)
+    assert config(plain_cluster, "vault", "vault") == "blue 1.0.0", "what was there runs on"
+    plain_cluster.apply(*vault("db"))
+    ann.act("retry")
+    ann.deployed("near", 2)
+    assert config(plain_cluster, "vault", "vault") == "hidden 1.0.0"
+    ann.delete()
+    ann.gone()
 
 
 def test_crds_are_made_once_or_anew_or_not_at_all(host: Host, plain_cluster: Member, far: Member) -> None:

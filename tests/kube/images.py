@@ -36,6 +36,20 @@ def write_archive(target: Path, busybox: Path) -> None:
         _add(archive, "manifest.json", json.dumps(manifest).encode())
 
 
+def write_program(target: Path, image: str, program: Path) -> None:
+    """Write a docker-archive of an image with one program in it, statically linked, that it runs."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as layer:
+        _add(layer, "bin/main", program.read_bytes(), mode=0o755)
+    configuration = _configuration(content.getvalue(), ["/bin/main"])
+    name = f"{hashlib.sha256(configuration).hexdigest()}.json"
+    manifest = [{"Config": name, "RepoTags": [image], "Layers": ["layer.tar"]}]
+    with tarfile.open(target, "w") as archive:
+        _add(archive, name, configuration)
+        _add(archive, "layer.tar", content.getvalue())
+        _add(archive, "manifest.json", json.dumps(manifest).encode())
+
+
 def _configuration(layer: bytes, command: list[str]) -> bytes:
     machine = platform.machine()
     document = {
