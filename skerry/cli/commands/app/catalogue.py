@@ -245,5 +245,8 @@ def pull(
         sys.stdout.buffer.write(content)
         return
     path = Path(output_).expanduser() if output_ else Path(f"{spec['chart']}-{spec['version']}.tgz")
-    path.write_bytes(content)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", USAGE) from error
     out(str(path))

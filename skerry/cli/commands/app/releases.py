@@ -23,7 +23,7 @@ from skerry.cli.commands.app.options import (
 )
 from skerry.cli.commands.clients import ContextName, Kubeconfig, connect
 from skerry.cli.commands.clients import Style as ListStyle
-from skerry.cli.failure import FAILED, TIMED_OUT, Failure
+from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, say, seconds
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def diff(
     from skerry.cli.paths import path_in
 
     place = workspace_of(workspace, False)
+    if cluster and all_:
+        raise Failure("--cluster and --all exclude each other", USAGE)
     overrides = given(files, set_, set_string, set_file, set_secret, values_for)
     api = connect(kubeconfig, context)
     changed = upgraded(api.get(path_in(APP_RELEASE, place, name)), version, overrides, reset=reset_values)
@@ -104,6 +106,7 @@ def list_(
 
     Example: skerry app list -A
     """
+    output.check_format(style)
     instances.every(connect(kubeconfig, context), workspace=workspace, everywhere=everywhere, style=style)
 
 

@@ -166,6 +166,7 @@ def list_(
     """
     from skerry.cli.apps import workspace_of
 
+    output.check_format(style)
     namespace = "" if everywhere else workspace_of(workspace, everybodys)
     listing.show_in(connect(kubeconfig, context), APP_REPOSITORY, namespace, style, EMPTY)
 

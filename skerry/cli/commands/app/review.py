@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from skerry.api.kinds import APP_REVIEW, APP_VERSION
-from skerry.cli import listing
+from skerry.cli import listing, output
 from skerry.cli.commands.app.options import AllWorkspaces, AppArgument, Global, VersionOption, WorkspaceOption
 from skerry.cli.commands.clients import ContextName, Kubeconfig, Style, connect
 from skerry.cli.term import out, say
@@ -101,11 +101,13 @@ def list_(
     """
     from skerry.cli.apps import find_app, workspace_of
 
+    output.check_format(style)
+    place = workspace_of(workspace, everybodys)
+    namespace = place if (workspace or everybodys) and not everywhere else ""
     api = connect(kubeconfig, context)
-    namespace = "" if everywhere or not (workspace or everybodys) else workspace_of(workspace, everybodys)
     selected = ["status.phase=Submitted"] if pending else []
     if app:
-        entry = find_app(api, app, workspace_of(workspace, everybodys))
+        entry = find_app(api, app, place)
         namespace = entry["metadata"]["namespace"]
         selected += [f"spec.app={entry['metadata']['name']}"]
     kind, empty = (APP_VERSION, EMPTY) if pending or app else (APP_REVIEW, NONE)

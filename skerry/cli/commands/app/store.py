@@ -109,12 +109,12 @@ def disable(cluster: MemberOption = "", kubeconfig: Kubeconfig = None, context: 
 
 
 def _turn(api: Api, cluster: str, enabled: bool) -> None:
-    from skerry.cli.paths import path_in
+    from skerry.cli.paths import path_in, quoted
 
     word = "enabled" if enabled else "disabled"
     if cluster:
         change: dict[str, Any] = {"metadata": {"annotations": {ANNOTATION: word}}}
-        api.patch(f"/clusters/{cluster}/api/v1/namespaces/kube-system", change)
+        api.patch(f"/clusters/{quoted(cluster)}/api/v1/namespaces/kube-system", change)
         say(f"cluster {cluster} says {word} itself: the host's own switch counts ({program()} app store)")
         return
     api.patch(path_in(APP_STORE, "", STORE), {"spec": {"enabled": enabled}})
