@@ -1,11 +1,13 @@
 """What an installation takes, beside what it asks for (skerry/requirements.toml): images, and each workload idle and under load.
 
 Workloads are processes of a real host with one member behind its agent, below their pods' limits of CPU where the machine lets us
-set them: then throughput is what the limits allow. An image is what is laid above its base, file by file.
+set them: then throughput is what the limits allow. Fifty members are their entries and heartbeats, with another host. An image is
+what is laid above its base, file by file.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -17,19 +19,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench import fill, limits, processes
 from bench.federation import CONTEXT, Federation, federation, say
+from bench.workloads import Members, workloads
 from deploy.docker import context
 from deploy.docker.install import stripped
 from skerry import requirements
 from skerry.api.quantity import NANO
 from skerry.demand import written
+from skerry.identity.services import CONTROLLER_MANAGER
 
 IDLE_S, LOAD_S = 20.0, 8.0
 CLIENTS = 16
+MEMBERS = 50
 LISTED = "/api/v1/namespaces/listed/configmaps"
 WORKLOADS = {
     "controller-manager": "controller-manager",
@@ -45,9 +51,24 @@ def measure(rounds: int) -> dict[str, Any]:
     """Images in MB, and MiB and cores of each workload. Memory and idleness do not vary as times do: one round is measured."""
     with tempfile.TemporaryDirectory(prefix="skerry-bench-") as directory:
         images = _images(Path(directory))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        fleet = runner.run(_fleet())
     with federation() as running:
         fill.namespace(running.member.kubeconfig, "listed", objects=500, size=4096)
-        return {"images_mb": images, **_workloads(running)}
+        return {"images_mb": images, "fleet": fleet, **_workloads(running)}
+
+
+async def _fleet() -> dict[str, dict[str, float]]:
+    """MiB and cores of the host's workloads with members that beat, and nothing else to do."""
+    say(f"deploy: {MEMBERS} members")
+    with workloads() as bench:
+        async with bench.running(CONTROLLER_MANAGER, "services.controller_manager") as manager, bench.tower() as tower:
+            members = Members(bench.host, MEMBERS)
+            await members.join(accounts=True)
+            async with members.beating():
+                await asyncio.sleep(IDLE_S)
+                pids = {"controller-manager": manager.pid, "tower": tower.pid, "nats-server": bench.host.pid}
+                return await asyncio.to_thread(_idle, pids)
 
 
 def _images(directory: Path) -> dict[str, float]:
@@ -72,13 +93,9 @@ def _images(directory: Path) -> dict[str, float]:
 
 def _workloads(running: Federation) -> dict[str, Any]:
     pids = {row: running.ours[name] for row, name in WORKLOADS.items()}
-    figures: dict[str, Any] = {"limited": limits.possible(), "idle": {}, "load": {}}
+    figures: dict[str, Any] = {"limited": limits.possible(), "load": {}}
     say(f"deploy: idle for {IDLE_S:g} s")
-    before, started = {row: processes.cpu_s(pid) for row, pid in pids.items()}, time.monotonic()
-    time.sleep(IDLE_S)
-    for row, pid in pids.items():
-        cores = (processes.cpu_s(pid) - before[row]) / (time.monotonic() - started)
-        figures["idle"][row] = {"rss_mib": processes.rss_mib(pid), "millicores": cores * 1000}
+    figures["idle"] = _idle(pids)
     with ExitStack() as stack:
         throttled: dict[str, Callable[[], int]] = {}
         for row, pid in pids.items() if figures["limited"] else ():
@@ -88,6 +105,17 @@ def _workloads(running: Federation) -> dict[str, Any]:
             say(f"deploy: {what}")
             figures["load"][what] = _load(running.through, path, pids, throttled)
     return figures
+
+
+def _idle(pids: Mapping[str, int]) -> dict[str, dict[str, float]]:
+    """MiB and cores of processes to which nothing is done."""
+    before, started = {row: processes.cpu_s(pid) for row, pid in pids.items()}, time.monotonic()
+    time.sleep(IDLE_S)
+    seconds = time.monotonic() - started
+    return {
+        row: {"rss_mib": processes.rss_mib(pid), "millicores": (processes.cpu_s(pid) - before[row]) / seconds * 1000}
+        for row, pid in pids.items()
+    }
 
 
 def _load(
@@ -131,7 +159,8 @@ def documented(figures: Mapping[str, Any]) -> str:
     """The table of docs/sizing.md: what each workload asks for, and what it had. Under load CPU is told per answer, which depends
     little on what else the machine does."""
     loads = list(figures["load"])
-    lines = [f"| | asks for | idle | {' | '.join(loads)} | limits |", f"|---|---|---|{'---|' * len(loads)}---|"]
+    heads = ("asks for", "idle", f"{MEMBERS} members", *loads, "limits")
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for row, idle in figures["idle"].items():
         workload, under_load = requirements.workload(row), list[str]()
         for each in figures["load"].values():
@@ -141,10 +170,26 @@ def documented(figures: Mapping[str, Any]) -> str:
             ", ".join(written(name, each[name]) for name in ("cpu", "memory"))
             for each in (workload.requests, workload.limits)
         )
-        idle_cell = f"{idle['millicores']:.0f}m, {idle['rss_mib']:.0f} MiB"
-        lines.append(f"| {row} | {least} | {idle_cell} | {' | '.join(under_load)} | {most} |")
+        rests = (
+            f"{each['millicores']:.0f}m, {each['rss_mib']:.0f} MiB" if each else ""
+            for each in (idle, figures["fleet"].get(row))
+        )
+        lines.append(f"| {' | '.join((row, least, *rests, *under_load, most))} |")
     images = ", ".join(f"{image} {size:.0f} MB (aim {AIMS_MB[image]})" for image, size in figures["images_mb"].items())
-    return "\n".join([*lines, "", f"Images above their base: {images}."]) + "\n"
+    return "\n".join([*lines, "", *_carried(figures), "", f"Images above their base: {images}."]) + "\n"
+
+
+def _carried(figures: Mapping[str, Any]) -> list[str]:
+    """What a workload carries when it has used up its limit of CPU: the limit by what an answer takes."""
+    carried = []
+    for row in ("tower", "agent"):
+        cores = requirements.workload(row).limits["cpu"] / NANO
+        rates = (
+            f"{cores * 1000 * each['answers']['rps'] / each['workloads'][row]['millicores']:,.0f} of {what}"
+            for what, each in figures["load"].items()
+        )
+        carried.append(f"- {row}: {', or '.join(rates)}")
+    return ["Answers per second at the limit of CPU, by what one takes:", "", *carried]
 
 
 def show(figures: Mapping[str, Any], console: Console) -> None:

@@ -36,6 +36,13 @@ def test_an_idle_workload_has_what_it_asks_for(figures: dict[str, Any], row: str
     assert idle["millicores"] / 1000 <= asked["cpu"] / NANO
 
 
+@pytest.mark.parametrize("row", ["controller-manager", "tower", "nats-server"])
+def test_a_workload_of_a_host_with_fifty_members_has_what_it_asks_for(figures: dict[str, Any], row: str) -> None:
+    fleet, asked = figures["fleet"][row], requirements.workload(row).requests
+    assert fleet["rss_mib"] * MIB <= asked["memory"] / NANO
+    assert fleet["millicores"] / 1000 <= asked["cpu"] / NANO
+
+
 @pytest.mark.parametrize("row", deploy.WORKLOADS)
 def test_a_workload_under_load_stays_below_its_limit(figures: dict[str, Any], row: str) -> None:
     limit = requirements.workload(row).limits["memory"] / NANO

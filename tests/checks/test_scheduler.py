@@ -33,7 +33,7 @@ from skerry.scheduling import PodRules
 from tests.e2e.federation import eventually
 from tests.kube.member import Member
 
-pytestmark = [pytest.mark.kube, pytest.mark.soak]
+pytestmark = [pytest.mark.kube, pytest.mark.soak, pytest.mark.timeout(3600)]
 CASES = int(os.environ.get("SKERRY_TEST_CASES", "300"))
 FIRST = int(os.environ.get("SKERRY_TEST_FIRST_CASE", "0"))
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"

@@ -137,6 +137,12 @@ class HostPods:
         conf.write_text(text)
         self._start("nats", [str(server_binary()), "-c", str(conf)], dict(os.environ))
 
+    def start_own_bus(self, configuration: str) -> None:
+        """A server of the owner's, with what `skerry nats-config` printed."""
+        file = self.directory / "own.conf"
+        file.write_text(configuration)
+        self._start("nats", [str(server_binary()), "-c", str(file)], dict(os.environ))
+
     def start(self, workload: str, **more: str) -> str:
         """A Deployment's pod; the URL of its probes."""
         pod = self.pod("deployment", workload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -189,6 +190,39 @@ def test_while_the_bus_has_no_address_a_token_is_refused_with_the_reason(pods: H
     assert token.returncode == 0, token.stderr
     assert jointoken.decode(token.stdout.strip(), 0).servers == ["tls://lb.example:4222"]
     assert eventually(lambda: through(pods, "get", "namespaces", "-o", "name"), "a member's name is reached too", 60)
+
+
+@pytest.mark.soak
+def test_services_apart_on_a_bus_and_with_keys_of_their_owner(pods: HostPods, plain_cluster: Member) -> None:
+    """As docs/install.md tells: the keys first, then the servers that trust them, then the release."""
+    keys = pods.directory / "keys"
+    conf = pods.skerry(
+        "nats-config", "--nats-keys", str(keys), "--address", "127.0.0.1", "--bus", f"127.0.0.1:{pods.bus}"
+    )
+    assert conf.returncode == 0, conf.stderr
+    uid = str(uuid.uuid4())
+    (keys / "host-uid").write_text(f"{uid}\n")
+    plain_cluster.kubectl("create", "secret", "generic", "-n", NAMESPACE, "skerry-own-keys", f"--from-file={keys}")
+    assert "operator" not in " ".join(pods.secret("skerry-own-keys")), "the root stays away"
+    bus = {"mode": "external", "external": {"servers": [f"tls://127.0.0.1:{pods.bus}"]}}
+    apart = ("registry", "tenancy")
+    pods.release("install", bus=bus, keys={"existingSecret": "skerry-own-keys"}, standalone=list(apart))
+    done = pods.bootstrap()
+    assert done.returncode == 0, done.stderr
+    assert {"skerry-registry", "skerry-tenancy"} <= {line.split()[0] for line in done.stdout.splitlines()}
+    assert not pods.get("statefulset", "-l", "skerry.dev/installed=host")["items"]
+    pods.start_own_bus(conf.stdout)
+    workloads = ("controller-manager", *apart, "tower")
+    pods.wait_ready(*(pods.start(f"skerry-{each}") for each in workloads))
+    admin = f"{pods.directory}/admin"
+    place = f"{plain_cluster.name}/{NAMESPACE}"
+    assert pods.skerry("kubeconfig", "--from", place, "--output", admin).returncode == 0
+    token = pods.skerry("token", "create", "m1", "--kubeconfig", admin)
+    assert token.returncode == 0, token.stderr
+    assert jointoken.decode(token.stdout.strip(), 0).servers == [f"tls://127.0.0.1:{pods.bus}"]
+    assert uid in eventually(
+        lambda: through(pods, "get", "namespace", "kube-system", "-o", "yaml"), "it is managed", 60
+    )
 
 
 def test_a_second_host_in_the_cluster_is_refused_by_helm(pods: HostPods, plain_cluster: Member) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,14 +26,14 @@ from tests.deploy.agentchart import NAMESPACE
 from tests.deploy.hostchart import RELEASE
 from tests.deploy.nodehost import BUS_PORT, DATA_MIB, DOOR_PORT, NodeHost, load
 from tests.deploy.test_images import DOCKERFILE
-from tests.e2e.federation import eventually
+from tests.e2e.federation import SKERRY, eventually
 from tests.kube import services
 from tests.kube.forwarding import Forwarder
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.soak, pytest.mark.timeout(1800)]
 
-MUNICH = "munich"
+MUNICH, BERGEN = "munich", "bergen"
 AGENT_PODS = "app.kubernetes.io/name=skerry-agent"
 LOOPS = """
 import http.client, json, ssl, sys, time
@@ -107,13 +108,18 @@ def told(line: str) -> None:
     print(f"  | {line}", flush=True)
 
 
-def everything(node: NodeHost, context: str, member: Member) -> None:
-    """get, apply, watch, logs, exec and cp, there."""
+def data(node: NodeHost, context: str) -> None:
+    """get, apply and watch, there."""
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "by-door"}, "data": {"a": "b"}}
     node.kubectl(context, "apply", "-f", "-", stdin=json.dumps(manifest).encode())
     watched = node.kubectl(context, "get", "configmap", "by-door", "-w", "--request-timeout=3s", "-o", "name")
     assert "configmap/by-door" in watched
     node.kubectl(context, "delete", "configmap", "by-door")
+
+
+def everything(node: NodeHost, context: str, member: Member) -> None:
+    """get, apply, watch, logs, exec and cp, there."""
+    data(node, context)
     file = node.directory / f"{context}.txt"
     file.write_text(context)
     with member.busybox("shell", "echo said; " + "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"):
@@ -219,6 +225,42 @@ def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, agent: N
     node.fetch()
     everything(node, "skerry-munich", agent.member)
     told("get, apply, watch, logs, exec, cp through the agent")
+
+
+def test_a_direct_member_is_reached_from_the_pods_of_the_host(
+    node: NodeHost, plain_cluster: Member, tmp_path: Path
+) -> None:
+    url = urlsplit(plain_cluster.url)
+    assert url.port is not None
+    document = json.loads(plain_cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    at = f"https://{node.member.host_address}:{url.port}"
+    for each in document["clusters"]:
+        each["cluster"] |= {"server": at, "tls-server-name": url.hostname}
+    file = tmp_path / "bergen.kubeconfig"
+    file.write_text(json.dumps(document))
+    with Forwarder(node.member.host_address, url.port, None, "127.0.0.1", url.port):
+        node.ok(
+            [
+                SKERRY,
+                "cluster",
+                "join",
+                BERGEN,
+                "--direct",
+                "--kubeconfig",
+                str(file),
+                "--host-kubeconfig",
+                str(node.admin),
+            ]
+        )
+        eventually(lambda: node.ready(BERGEN).get("status") == "True", "bergen is ready", 60)
+        node.fetch()
+        data(node, f"skerry-{BERGEN}")
+        assert (
+            plain_cluster.kubectl("get", "namespaces", "-o", "name").decode().split()
+            == node.kubectl(f"skerry-{BERGEN}", "get", "namespaces", "-o", "name").split()
+        )
+        node.skerry("cluster", "remove", BERGEN)
+    told("get, apply, watch on a direct member from the host's pods")
 
 
 def test_pods_of_an_agent_that_are_deleted_ten_times_are_one_member(node: NodeHost, agent: NodeAgent) -> None:
