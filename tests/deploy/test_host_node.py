@@ -230,6 +230,7 @@ def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, agent: N
 def test_a_direct_member_is_reached_from_the_pods_of_the_host(
     node: NodeHost, plain_cluster: Member, tmp_path: Path
 ) -> None:
+    node.fetch()
     url = urlsplit(plain_cluster.url)
     assert url.port is not None
     document = json.loads(plain_cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
