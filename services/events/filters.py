@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from skerry.api.happened import MEMBER, MEMBER_EVENTS, SYSTEM, SYSTEM_EVENTS
 from skerry.api.kinds import KINDS
+from skerry.api.kinds.reasons import CONDITIONS, reasons_of
 
 DOMAIN = "dev.skerry."
 EVERYTHING, NOTHING = "event.>", "event.none"
 """No event has so short a subject; a consumer without a filter would have them all."""
-OTHERS = ("member", "system")
-"""What events are about besides kinds: what agents say, and what happens to the host itself."""
 MOST = 50
 """Types, and namespaces, of one sink."""
 _TYPE = re.compile(r"dev\.skerry\.(?:\*|([a-z][a-z0-9]{0,62})\.(\*|[a-z][a-z0-9-]{0,62}))")
-_NAMESPACED = {kind.kind.lower(): kind.namespaced for kind in KINDS}
+_TOLD = {kind.kind.lower(): kind for kind in KINDS if kind.events}
+_NAMESPACED = {name: kind.namespaced for name, kind in _TOLD.items()}
+_OTHERS = {SYSTEM: SYSTEM_EVENTS, MEMBER: MEMBER_EVENTS}
+"""What events are about besides kinds: the host itself, and what agents say."""
 RULE = f"{DOMAIN}KIND.VERB, {DOMAIN}KIND.* or {DOMAIN}*, for example {DOMAIN}cluster.notready"
 
 
@@ -27,9 +30,19 @@ def problem(text: str) -> str:
     match = _TYPE.fullmatch(text)
     if match is None:
         return f"must be {RULE}"
-    if match[1] and match[1] not in (*_NAMESPACED, *OTHERS):
-        return f"there are no events of {match[1]}: there are those of {', '.join(sorted((*_NAMESPACED, *OTHERS)))}"
+    if match[1] and match[1] not in _TOLD | _OTHERS:
+        return f"there are no events of {match[1]}: there are those of {', '.join(sorted(_TOLD | _OTHERS))}"
+    if match[1] and match[2] != "*" and (known := _verbs(match[1])) and match[2] not in known:
+        return f"there is no event {match[2]} of {match[1]}: docs/events.md lists them"
     return ""
+
+
+def _verbs(kind: str) -> frozenset[str]:
+    """Of all its events; empty of a kind that has as many as its status has reasons."""
+    if kind in _OTHERS:
+        return frozenset(map(str.lower, _OTHERS[kind]))
+    name = _TOLD[kind].kind
+    return frozenset() if name in CONDITIONS else frozenset(map(str.lower, reasons_of(name)))
 
 
 def filters(types: Sequence[str], namespaces: Sequence[str]) -> tuple[str, ...]:

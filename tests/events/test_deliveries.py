@@ -261,6 +261,7 @@ BAD: dict[str, tuple[dict[str, object], str, str]] = {
     "unspecified": ({"url": "https://0.0.0.0/"}, "spec.url", "unspecified"),
     "no url": ({"url": "pager"}, "spec.url", "https://"),
     "user": ({"url": "https://u:p@pager.example.org/"}, "spec.url", "without a user"),
+    "unknown verb": ({"types": ["dev.skerry.cluster.never"]}, "spec.types[0]", "no event never"),
     "unknown kind": ({"types": ["dev.skerry.pod.created"]}, "spec.types[0]", "no events of pod"),
     "no type": ({"types": ["dev.skerry.cluster.*", "*"]}, "spec.types[1]", "must be"),
     "many types": ({"types": [f"dev.skerry.cluster.v{n}" for n in range(51)]}, "spec.types", "at most 50"),

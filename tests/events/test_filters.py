@@ -15,10 +15,14 @@ from services.events.filters import filters, problem
         (["dev.skerry.cluster.*"], [], ("event.cluster.>",)),
         (["dev.skerry.cluster.notready"], [], ("event.cluster.*.notready",)),
         (["dev.skerry.apprelease.failed"], [], ("event.apprelease.*.*.failed",)),
-        (["dev.skerry.system.*", "dev.skerry.member.flood"], [], ("event.member.*.flood", "event.system.>")),
+        (
+            ["dev.skerry.system.*", "dev.skerry.member.applyfailed"],
+            [],
+            ("event.member.*.applyfailed", "event.system.>"),
+        ),
         (["dev.skerry.cluster.*", "dev.skerry.cluster.notready"], [], ("event.cluster.>",)),
         (["dev.skerry.cluster.notready", "dev.skerry.*", "dev.skerry.app.*"], [], ("event.>",)),
-        (["dev.skerry.cluster.ready", "dev.skerry.cluster.ready"], [], ("event.cluster.*.ready",)),
+        (["dev.skerry.cluster.ready"] * 2, [], ("event.cluster.*.ready",)),
         (["dev.skerry.app.*"], ["a", "b"], ("event.app.a.*.*", "event.app.b.*.*")),
         (["dev.skerry.app.created", "dev.skerry.app.*"], ["a"], ("event.app.a.*.*",)),
         (["dev.skerry.cluster.*"], ["a"], ()),
@@ -52,6 +56,10 @@ def test_all_types_in_a_namespace_are_those_of_kinds_that_lie_in_one() -> None:
         ("dev.skerry.cluster.>", "must be"),
         ("com.example.cluster.ready", "must be"),
         ("dev.skerry.pod.created", "there are no events of pod"),
+        ("dev.skerry.credential.created", "there are no events of credential"),
+        ("dev.skerry.cluster.never", "no event never of cluster"),
+        ("dev.skerry.system.notready", "no event notready of system"),
+        ("dev.skerry.apprelease.whatever", ""),
     ],
 )
 def test_what_is_no_type_is_told(text: str, why: str) -> None:

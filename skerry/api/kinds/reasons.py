@@ -68,6 +68,7 @@ REASONS: dict[str, dict[str, str]] = {
         "ApprovedBy": "somebody approved it",
         "EndsSoon": "what was given ends soon",
     },
+    "EventSink": {"Created": "events are sent to it", "Removed": "nothing is sent to it any more"},
 }
 """By kind; of others what `_ANY` says."""
 CONDITIONS: dict[str, str] = {
@@ -79,6 +80,7 @@ CONDITIONS: dict[str, str] = {
     "AccessRequest": "its states",
     "AccessGrant": "the reasons of its condition Enforced",
     "Workspace": "the reasons of its condition Ready",
+    "EventSink": "the reasons of its condition Ready",
     "IdentityProvider": "the reasons of its condition Ready",
 }
 """What the reasons of more events are, which are as many as a status has."""
