@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skerry.api import eventsink, v1alpha1
+from skerry.api.conditions import condition_of
 from skerry.api.kinds.action import Action
 from skerry.api.kinds.appstore import turn_of
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, joined, why_not
@@ -19,7 +20,8 @@ def describe_sink(old: Document, new: Document) -> Iterator[Occurrence]:
         return
     if not old:
         yield Occurrence("Created", "events are sent to it from now on")
-    yield from turn_of("Ready", old, new)
+    if condition_of(new, "Ready").status != "Unknown":
+        yield from turn_of("Ready", old, new)
 
 
 def _last(answer: Document | None) -> str:

@@ -26,6 +26,7 @@ def test_its_beginning_its_end_and_its_turns_are_told() -> None:
     assert told(bad, good) == [("Delivering", False)]
     assert told(good, good) == []
     assert told(good, {}) == [("Removed", False)]
+    assert told(bad, sink("Unknown", "NotTried")) == []
 
 
 @pytest.mark.parametrize(
