@@ -58,6 +58,8 @@ APPROVALS = "up.*.svc.join"
 """Of agents whose member waits for approval."""
 REKEYS = "up.*.svc.rekey"
 RETIREMENTS = "up.*.svc.retire"
+MEMBERS_TELL = "up.*.ev.*"
+"""What agents tell, by the verb of the event that it becomes."""
 OLD_RENEWALS = "renew.*"
 """Of agents that have not renewed since they asked in the account JOIN, or are too old to know the other subject."""
 CONNECTS, DISCONNECTS = "$SYS.ACCOUNT.*.CONNECT", "$SYS.ACCOUNT.*.DISCONNECT"
@@ -174,6 +176,11 @@ def rekey(name: str) -> str:
 def retire(name: str) -> str:
     """An agent says that it uses a replaced key no longer."""
     return f"up.{member(name)}.svc.retire"
+
+
+def tells(name: str, verb: str) -> str:
+    """An agent tells the host that something happened: see MEMBERS_TELL."""
+    return f"up.{member(name)}.ev.{token(verb)}"
 
 
 def rekey_order(name: str) -> str:

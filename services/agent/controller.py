@@ -30,9 +30,12 @@ from services.agent.settings import Settings
 from services.agent.store import AgentStore, Membership
 from services.agent.trust import MembershipTrust
 from skerry import __version__, bus, subjects
+from skerry.api.agentlist import short_name
 from skerry.api.decode import decoded
+from skerry.api.happened import MemberEvent
 from skerry.api.messages import Heartbeat, HeartbeatAnswer, RekeyOrder
 from skerry.bus import ConnectionPairs
+from skerry.cloudevents import verb_of
 from skerry.errors import GatewayTimeout, InternalError, StatusError, Unauthorized
 from skerry.httpwire.room import Room
 from skerry.link import Acceptor, Stream
@@ -81,6 +84,8 @@ class AgentProcess:
         self._watchdog = Watchdog()
         self._ending = asyncio.Event()
         self._beat_now = asyncio.Event()
+        self._is_told = False
+        """That this process started."""
         self._farewell, self._over = "", asyncio.Event()
         self._generations: list[Generation] = []
         self._credentials = CredentialKeeper(store, membership, clock, self._generations, settings.look_s)
@@ -128,6 +133,9 @@ class AgentProcess:
                 generation = self._made(*pair)
                 if generation is None or not await self._is_subscribed(generation):
                     continue
+                if not self._is_told:
+                    self._is_told = True
+                    self._tell(generation, "Started")
                 self._generations.append(generation)
                 self._credentials.changed()
                 life = group.create_task(self._live(generation), name="generation")
@@ -258,6 +266,7 @@ class AgentProcess:
         self._ready(False, "stopping")
         generations = list(self._generations)
         if generations:
+            self._tell(generations[-1], "Stopping")
             await self._beat(generations[-1], leaving=True, echo_s=LEAVE_S)
         async with asyncio.TaskGroup() as group:
             for generation in generations:
@@ -273,6 +282,16 @@ class AgentProcess:
         await acceptor.drain(grace_s)
         if grace_s and is_used:
             await asyncio.sleep(LINGER_S)
+
+    def _tell(self, generation: Generation, reason: str) -> None:
+        """An event for the host; where it cannot be said it is not."""
+        subject = subjects.tells(self._membership.member, verb_of(reason))
+        with contextlib.suppress(StatusError):
+            generation.interactive.publish_now(subject, msgspec.json.encode(MemberEvent(message=self._described)))
+
+    @property
+    def _described(self) -> str:
+        return f"agent {short_name(self._credentials.nkey)}, version {__version__}"
 
     # Heartbeats
 

@@ -18,6 +18,8 @@ from skerry.api import duration
 from skerry.api.times import seconds
 from skerry.bus import Bus, Message, NoResponders, Page, Registration, Stream
 from skerry.cloudevents import CloudEvent
+from skerry.controller.publisher import EventPublisher
+from skerry.controller.recorder import Recorder
 from skerry.errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 
@@ -194,3 +196,12 @@ def _lines(query: EventQuery, page: Page) -> Iterator[bytes]:
             continue  # nobody but services publishes there; another version may say what this one cannot read
         if query.matches(event):
             yield cloudevents.structured(event) + b"\n"
+
+
+def recording(bus: Bus, host_uid: str) -> Recorder:
+    """What the front door itself tells. A task must run it."""
+
+    async def source() -> str:
+        return f"/hosts/{host_uid}/proxy"
+
+    return Recorder(None, "proxy", publisher=EventPublisher(Stream(bus, subjects.EVENT_STREAM), "proxy", source))

@@ -37,6 +37,7 @@ from skerry.access import Access, Allowed, Decision, Denied, MemberRequest
 from skerry.api.kinds import Tie
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import is_audit_id
+from skerry.controller.recorder import Recorder
 from skerry.errors import (
     Forbidden,
     GatewayTimeout,
@@ -45,6 +46,7 @@ from skerry.errors import (
     NotFound,
     ServiceUnavailable,
     StatusError,
+    TooManyRequests,
 )
 from skerry.http import ClientGone, Exchange
 from skerry.httpwire.target import parse_target
@@ -84,6 +86,7 @@ class FrontParts(NamedTuple):
     explainer: Explainer
     events: Events
     metrics: Metrics
+    recorder: Recorder
     access: AccessLog
     audit: AuditLog
     cuts: Cuts
@@ -137,6 +140,8 @@ class Front:
             exchange.abort()
             return
         record.code = str(error.code)
+        if isinstance(error, TooManyRequests):
+            self._parts.recorder.system("LimitReached", record.user or "unknown", error.message)
         try:
             await exchange.respond_error(error)
         except ClientGone:

@@ -22,7 +22,7 @@ from services.proxy.access import AccessLog
 from services.proxy.auditing.log import AuditLog
 from services.proxy.authn import Authenticator
 from services.proxy.cuts import Cuts
-from services.proxy.events import Events
+from services.proxy.events import Events, recording
 from services.proxy.explaining import Explainer
 from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
@@ -132,6 +132,7 @@ class Proxy:
         self._access = AccessLog()
         self.audit = AuditLog(connected, self.id, settings.host_uid, self._signer, self._metrics, self._cache)
         self._cuts = Cuts()
+        self._recorder = recording(connected, settings.host_uid)
         self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
@@ -191,6 +192,7 @@ class Proxy:
             events=Events(self._bus),
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,
+            recorder=self._recorder,
             access=self._access,
             audit=self.audit,
             cuts=self._cuts,
@@ -229,6 +231,7 @@ class Proxy:
             tasks = [
                 group.create_task(endless(self._feed, "the front door's resources")),
                 group.create_task(endless(self._feed_events, "the front door's events")),
+                group.create_task(endless(self._recorder.run, "the front door's own events")),
                 group.create_task(endless(self._signer.keep, "the front door's certificate")),
                 group.create_task(self._dialers.keep(), name="dialers"),
                 group.create_task(endless(self._review, "the front door's review")),
@@ -351,6 +354,7 @@ class Proxy:
             message.mute(heartbeats.AGAIN_S)
 
     def _flooding(self, member: str, of: str) -> None:
+        self._recorder.system("Flooded", member, f"too many {of} of its agents", cluster=member)
         self._reports.put_nowait((subjects.quarantine(member), FloodReport(of=of)))
 
     def _tell_cut(self, cut: Iterable[Session]) -> None:
@@ -370,6 +374,7 @@ class Proxy:
 
     async def _drain(self, runtime: Runtime) -> None:
         runtime.not_ready("stopping")
+        self._recorder.system("Draining", self.id, "it takes no new requests", warning=False)
         if self._settings.linger_s > 0:
             log.info("lingering", extra={"linger_s": self._settings.linger_s})
             self._server.linger()

@@ -65,7 +65,9 @@ REQUESTS = (10.0, 20.0)
 SYNCS = (100.0, 2_000.0)
 """The same of what it should have: it asks for that in pages, or entry by entry where it lacks the memory. A member's largest
 desired state takes 650 (`syncs.py`)."""
-RATES = {"renewals": REQUESTS, "approvals": REQUESTS, "syncs": SYNCS, "reports": REQUESTS}
+TOLD = (1.0, 30.0)
+"""Events that agents of one member tell."""
+RATES = {"renewals": REQUESTS, "approvals": REQUESTS, "syncs": SYNCS, "reports": REQUESTS, "events": TOLD}
 PENDING = 32
 """Requests of one member, or with one token, that run and wait at once, of each kind. An agent has few under way, and waits for
 their answers: more at once are a flood.

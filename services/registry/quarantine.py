@@ -76,7 +76,7 @@ class Quarantine:
         self._until: dict[str, tuple[float, Verdict]] = {}
         self._holds: dict[str, bool] = {}
         """Of these, what this process had the bus do last."""
-        self._bus = context.bus
+        self._bus, self._recorder = context.bus, context.recorder
         self.controller = context.controller("quarantine", self.reconcile, leader=True)
         self.reports = context.controller("floods", self._report)
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
@@ -91,6 +91,7 @@ class Quarantine:
         """A member sends too many `heartbeats`, or `requests` to the registry."""
         self._impose(name, _FLOODS[of])
         self.reports.add((name, of))
+        self._recorder.system("Flooded", name, f"too many {of} of its agents", cluster=name)
 
     def is_cut(self, name: str) -> bool:
         """Whether the bus is told, or will be at once, to cut a member that floods this host."""
@@ -136,6 +137,8 @@ class Quarantine:
                 return After(again_s)
             if not over:
                 await self._tell(name, cluster)
+                if not _is_quarantined(item.document()):
+                    self._recorder.system("Quarantined", name, verdict.message, cluster=name)
         if not over:
             return After(max(until - self._clock().mono, 0.0))
         if self._until[name][0] == until:

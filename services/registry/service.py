@@ -13,6 +13,7 @@ from services.registry.pausing import ended, pauses
 from services.registry.releasing import releases
 from services.registry.rules import ClusterRules
 from services.registry.settings import RegistrySettings
+from services.registry.tokens import parse_jti
 from skerry import subjects
 from skerry.api.agentlist import Rekey, RevokedAgent
 from skerry.api.approval import ClusterDecision
@@ -31,6 +32,7 @@ from skerry.api.desired import (
 )
 from skerry.api.desiredlist import DesiredQuery
 from skerry.api.fleet import FleetRequest, FleetSummary
+from skerry.api.happened import MEMBER_EVENT_BYTES, MEMBER_EVENTS, MemberEvent, Told
 from skerry.api.kinds import CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN, REVOCATION, SETTING
 from skerry.api.messages import (
     ApprovalRequest,
@@ -49,13 +51,32 @@ from skerry.api.messages import (
 )
 from skerry.api.meta import Document
 from skerry.bus import Message
+from skerry.cloudevents import verb_of
+from skerry.errors import BadRequest, StatusError, TooManyRequests
 from skerry.identity.services import DESIRED_OWNERS
 from skerry.service import Service
 
 
 async def join(context: Ours, request: JoinRequest, jti: str) -> JoinAnswer:
     """An agent joins its member."""
-    return await context.state.handlers.join(request, jti)
+    try:
+        return await context.state.handlers.join(request, jti)
+    except TooManyRequests:
+        raise
+    except StatusError as error:
+        context.recorder.system("JoinRefused", parse_jti(jti)[0] or "unknown", f"{request.name}: {error.message}")
+        raise
+
+
+async def told(context: Ours, request: MemberEvent, member: str, verb: str) -> Told:
+    """An agent tells that something happened. BadRequest for more than may be told."""
+    reason = {verb_of(each): each for each in MEMBER_EVENTS}.get(verb)
+    if reason is None or len(request.message) > MEMBER_EVENT_BYTES:
+        raise BadRequest(
+            f"agents tell {', '.join(map(verb_of, MEMBER_EVENTS))}, in at most {MEMBER_EVENT_BYTES} characters"
+        )
+    context.recorder.member(reason, member, request.message, warning=reason == "RequestRefused")
+    return Told()
 
 
 async def renew(context: Ours, request: RenewRequest, member: str) -> RenewAnswer:
@@ -257,6 +278,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.CONNECTIONS: tell,
         subjects.DESIRED_SYNCS: sync_desired,
         subjects.DESIRED_REPORTS: report_desired,
+        subjects.MEMBERS_TELL: told,
         **{subject: handler for owner in DESIRED_OWNERS for subject, handler in _owner_endpoints(owner).items()},
     },
     admits={
@@ -268,6 +290,9 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.RETIREMENTS: _admitting("renewals"),
         subjects.DESIRED_SYNCS: _admitting("syncs"),
         subjects.DESIRED_REPORTS: _admitting("reports"),
+        subjects.MEMBERS_TELL: lambda context, member, verb, pending: context.state.handlers.may_ask(
+            member, "events", pending=pending
+        ),
     },
     actions={
         (CLUSTER, "connection", "create"): connect,

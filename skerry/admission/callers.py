@@ -33,9 +33,15 @@ def origin_of_request(request: WriteRequest, message: Message) -> Origin:
 class Callers:
     """Reads the write requests of a process. `trust_roots` are the public keys that certify proxies; `clock` is Unix time."""
 
-    def __init__(self, trust_roots: Roots, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        trust_roots: Roots,
+        clock: Callable[[], float] = time.time,
+        refused: Callable[[str, str], object] = lambda subject, reason: None,
+    ) -> None:
+        """`refused(subject, reason)` hears of requests that nobody signed who may."""
         self._verifier = RequestVerifier(trust_roots)
-        self._clock = clock
+        self._clock, self._tell = clock, refused
         self._quiet: dict[str, float] = {}
 
     def read(self, message: Message, subject: str) -> WriteRequest:
@@ -61,3 +67,4 @@ class Callers:
         if self._quiet.get(reason, 0.0) <= now:
             self._quiet[reason] = now + QUIET_S
             log.warning("a request was refused", extra={"subject": subject, "reason": reason})
+            self._tell(subject, reason)

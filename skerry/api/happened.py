@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skerry.api.messages import Message
+
 SYSTEM, MEMBER = "system", "member"
 """Kinds of events about no object: of the host, and what a member's agent tells."""
 
@@ -23,11 +25,19 @@ SYSTEM_EVENTS = {
 MEMBER_EVENTS = {
     "Started": "an agent of the member started",
     "Stopping": "an agent of the member stops",
-    "ApiUnreachable": "an agent cannot reach the API server of its cluster",
-    "ApiReachable": "it can again",
-    "RequestRefused": "an agent refused a request: its assertion does not verify, or the ceiling forbids it",
-    "ApplyFailed": "what the host wants on the member could not be applied",
+    "RequestRefused": "an agent refused a request whose assertion does not verify",
 }
 """Reasons of events of the kind `member`, which agents tell: the name is the member's."""
 MEMBER_EVENT_BYTES = 1024
 """What an agent tells in one event has so many bytes at most."""
+
+
+class MemberEvent(Message, frozen=True, kw_only=True):
+    """An agent tells that something happened: `up.<m>.ev.<reason in lower case>`."""
+
+    message: str = ""
+    """For people, and the member's word."""
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """It was taken."""

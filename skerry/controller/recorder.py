@@ -91,7 +91,7 @@ class Recorder:
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.dropped = 0
+        self.dropped = self._told_dropped = 0
 
     # Telling
 
@@ -167,6 +167,13 @@ class Recorder:
                     continue
                 await self._stored(words, self._waiting.pop(words))
             self._idle.set()
+            if self.dropped > self._told_dropped:
+                lost, self._told_dropped = self.dropped - self._told_dropped, self.dropped
+                self.system(
+                    "Lost",
+                    self._component,
+                    f"{lost} events are missing: they did not fit the queue, or could not be stored",
+                )
 
     async def flushed(self) -> None:
         """Wait until nothing waits."""

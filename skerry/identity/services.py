@@ -126,6 +126,7 @@ SERVICES = (
             subjects.CONNECTIONS,
             subjects.DESIRED_SYNCS,
             subjects.DESIRED_REPORTS,
+            subjects.MEMBERS_TELL,
             *(subject for owner in DESIRED_OWNERS for subject in _desired(owner)),
         ),
         hears=(

@@ -128,7 +128,7 @@ class Process:
         """`bus_settings` are those of `connected`, for services that need another user there; `trust_roots` are the public keys
         that certify proxies; `tracer` is that of `connected`."""
         self.bus, self.bus_settings, self.replicas = connected, bus_settings, replicas
-        self.callers = Callers(trust_roots)
+        self.trust_roots = trust_roots
         self.timers = timers or asyncio.get_running_loop()
         self.tracer = tracer
         read = [kind for service, _ in services for kind in (*service.rules, *service.needs)]
@@ -300,8 +300,7 @@ class RunningService:
         service = self._service
         stores = {context.store(kind): make(context) for kind, make in service.rules.items()}
         self.controllers = (*(make(context) for make in service.controllers), *self._collectors(context, stores))
-        works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, context.informer.fails]
-        works += [make(context) for make in service.tasks]
+        works = [context.recorder.run, context.informer.fails, *(make(context) for make in service.tasks)]
         works += [context.derivation.run] if context.derivation else []
         works += [context.lease.run] if context.leads else []
         self.serving = True
@@ -353,9 +352,10 @@ class RunningService:
         service = self._service
         endpoints: dict[str, bus.EndpointHandler] = {each.subject: each.bound(context) for each in service.typed}
         metadata: dict[str, bus.Metadata] = {each.subject: each.metadata for each in service.typed}
+        callers = Callers(self._process.trust_roots, refused=partial(context.recorder.system, "AttackRefused"))
         asked: list[Writes | Actions | Searches] = [*writes, *service.acts(context), *service.finds(context)]
         for owned in asked:
-            answered = owned.endpoints(self._process.callers)
+            answered = owned.endpoints(callers)
             endpoints |= answered
             answers = {} if isinstance(owned, Writes) else owned.answers()
             metadata |= {

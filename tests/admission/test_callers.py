@@ -303,9 +303,11 @@ async def test_a_proxy_that_repeats_a_request_signs_it_anew_and_has_one_write(wo
     assert [(await world.signed(DELETE, removal))["gone"] for _ in range(2)] == [True, True]
 
 
-async def test_refusals_are_logged_once_a_minute_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
-    now = time.time()
-    callers = Callers(pinned(nkey.create(KeyType.ACCOUNT).public), lambda: now)
+async def test_refusals_are_logged_and_told_once_a_minute_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    now, told = time.time(), list[tuple[str, str]]()
+    callers = Callers(
+        pinned(nkey.create(KeyType.ACCOUNT).public), lambda: now, lambda subject, why: told.append((subject, why))
+    )
     caplog.set_level(logging.WARNING)
 
     def reasons() -> list[str]:
@@ -316,6 +318,7 @@ async def test_refusals_are_logged_once_a_minute_for_each_reason(caplog: pytest.
         return [record.__dict__["reason"] for record in caplog.records]
 
     assert len(reasons()) == 2
+    assert [subject for subject, _ in told] == [CREATE, CREATE]
     now += 59
     assert reasons() == []
     now += 1

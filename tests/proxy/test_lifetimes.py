@@ -16,7 +16,8 @@ import pytest
 
 from services.agent import handlers
 from skerry import subjects
-from skerry.bus import Message
+from skerry.api.decode import decoded
+from skerry.bus import Message, Stream
 from skerry.http import Cut, Exchange, HttpError, Response
 from skerry.httpwire.head import ResponseHead
 from skerry.httpwire.websocket import Receiver, WebSocketMessage, asking, check_accepted
@@ -67,10 +68,16 @@ async def whole(response: Response) -> None:
     ],
 )
 async def test_a_limit_is_a_429_that_says_which(fresh_nats_host: NatsHost, limit: dict[str, int], text: str) -> None:
-    async with limited(fresh_nats_host, **limit) as host:
+    await fresh_nats_host.make_buckets()
+    async with limited(fresh_nats_host, **limit) as host, fresh_nats_host.bus("proxy") as bus:
         response = await watching(host)
         answer = await host.ask(b"/clusters/m1/api")
         assert (answer.status, answer.json()["reason"]) == (429, "TooManyRequests")
+        stream = Stream(bus, subjects.EVENT_STREAM)
+        async with asyncio.timeout(10):
+            while not (messages := (await stream.read("event.system.admin.limitreached")).messages):
+                await asyncio.sleep(0.02)
+        assert text in decoded(messages[0].data)["message"]
         assert text in answer.json()["message"]
         response.abort()
         await eventually(lambda: len(host.proxy.sessions) == 0)

@@ -107,6 +107,7 @@ async def _tell(bus: Bus, by: str, reason: str, what: str) -> None:
     if host is None:
         return
     recorder.normal(host.document(), reason, f"{by} {what}")
+    recorder.system("KeyRotated", HOST, f"{by} {what}", warning=False, details={"reason": reason})
     storing = asyncio.ensure_future(recorder.run())
     try:
         async with asyncio.timeout(TOLD_S):
