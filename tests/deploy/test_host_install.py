@@ -225,6 +225,27 @@ def test_services_apart_on_a_bus_and_with_keys_of_their_owner(pods: HostPods, pl
     )
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("binary", ["helm-3"], indirect=True)
+def test_what_helm_3_installed_helm_4_upgrades_replaces_rolls_back_and_uninstalls(
+    pods: HostPods, plain_cluster: Member, helms: Mapping[str, Path]
+) -> None:
+    pods.release("install")
+    assert pods.bootstrap().returncode == 0
+    keys = pods.secret("skerry-keys")
+    pods.binary = helms["helm-4"]
+    pods.release("upgrade", logLevel="debug")
+    pods.release("upgrade", "--force-replace", "--server-side=false", tower={**pods.values["tower"], "replicas": 2})
+    assert pods.get("deployment", "skerry-tower")["spec"]["replicas"] == 2
+    pods.helm("rollback", RELEASE, "1")
+    assert pods.get("deployment", "skerry-tower")["spec"]["replicas"] == 1
+    assert pods.secret("skerry-keys") == keys
+    assert pods.bootstrap().stdout == ""
+    pods.helm("uninstall", RELEASE)
+    pods.wait_gone("deployment")
+    assert pods.secret("skerry-keys") == keys
+
+
 def test_a_second_host_in_the_cluster_is_refused_by_helm(pods: HostPods, plain_cluster: Member) -> None:
     pods.release("install")
     elsewhere = ("install", "other", str(CHART), "-n", "elsewhere", "--create-namespace")
