@@ -33,6 +33,7 @@ SUITES = (
     "login",
     "hostapi",
     "uploads",
+    "audit",
     "sinks",
     "appstore",
     "informer",

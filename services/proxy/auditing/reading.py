@@ -67,7 +67,11 @@ class AuditReader:
             await exchange.write(part)
         await exchange.finish()
 
-    async def _records(self, exchange: Exchange, query: AuditQuery, *, following: bool) -> AsyncIterator[bytes]:
+    def found(self, query: AuditQuery) -> AsyncIterator[bytes]:
+        """The records of a query that are stored now, as lines, some at a time."""
+        return self._records(None, query, following=False)
+
+    async def _records(self, exchange: Exchange | None, query: AuditQuery, *, following: bool) -> AsyncIterator[bytes]:
         slices, needle = Slices(), query.needle()
         async for batch in self._stored(exchange, query, following=following):
             if isinstance(batch.head, BatchHead) and query.may_have(batch.head) and needle in batch.body:
@@ -76,7 +80,9 @@ class AuditReader:
                     yield b"\n".join([*lines, b""])
             await slices.turn()
 
-    async def _stored(self, exchange: Exchange, query: AuditQuery, *, following: bool) -> AsyncIterator[StoredBatch]:
+    async def _stored(
+        self, exchange: Exchange | None, query: AuditQuery, *, following: bool
+    ) -> AsyncIterator[StoredBatch]:
         after, since, until = 0, _earlier(query.since), _later(query.until)
         while True:
             async for batch in self._stream.batches(after, since):
@@ -84,7 +90,7 @@ class AuditReader:
                     return
                 after = batch.sequence
                 yield batch
-            if not following:
+            if exchange is None or not following:
                 return
             try:
                 async with asyncio.timeout(FOLLOWING_S):

@@ -12,7 +12,10 @@ import pytest
 from skerry import subjects
 from skerry.api.kinds import AUDIT_POLICY
 from skerry.audit import event
+from skerry.bus.jetstream import api
+from skerry.identity.services import STREAMS
 from skerry.storage import Store
+from skerry.storage.buckets import stream_config
 from tests.fixtures.nats import eventually
 from tests.proxy.auditing.audited import export, records, verified
 from tests.proxy.conftest import World
@@ -230,3 +233,26 @@ async def test_a_policy_may_leave_out_what_a_robot_does(host: World) -> None:
     await host.ask(b"/clusters/m1/api/v1/pods", token=robot)
     await host.ask(b"/clusters/m1/api/v1/pods", token=alice)
     assert {each["user"]["username"] for each in await records(host, b"cluster=m1")} == {"alice"}
+
+
+async def test_what_must_be_recorded_is_not_executed_while_it_cannot_be(host: World) -> None:
+    await use(host, {"level": "Metadata", "required": True, "resources": [{"resources": ["pods"]}]})
+    answer = await host.ask(b"/clusters/m1/api/v1/pods")
+    asked, over = await by_id(host, answer.header(b"audit-id") or b"", 2)
+    assert (asked["stage"], over["stage"]) == ("RequestReceived", "ResponseComplete")
+    assert "responseStatus" not in asked
+    async with host.nats.open_bus("maker") as bus:
+        await api(await bus.connection(5), f"STREAM.DELETE.{subjects.AUDIT}")
+        before = len(host.recorder.heads)
+        started = time.monotonic()
+        refused = await host.ask(b"/clusters/m1/api/v1/pods")
+        assert refused.status == 503
+        assert "nothing was executed" in refused.json()["message"]
+        assert time.monotonic() - started < 10
+        assert len(host.recorder.heads) == before, "the member saw none of it"
+        assert (await host.ask(b"/clusters/m1/api/v1/nodes")).status == 200, "what needs no record goes on"
+        await eventually(lambda: (host.proxy.not_ready() or "").startswith("audit log"))
+        row = next(each for each in STREAMS if each.name == subjects.AUDIT)
+        await bus.stream(row.name, create=stream_config(row, 1))
+    await eventually(lambda: not host.proxy.not_ready(), 10)
+    assert (await host.ask(b"/clusters/m1/api/v1/pods")).status == 200
