@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from skerry.audit.verify import StoredBatch
+from skerry.audit.verify import AnchoredHead, StoredBatch
 
 MEDIA = "application/x-ndjson"
 
@@ -23,6 +23,17 @@ class ExportHead(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     last: int
     """Sequences of the oldest and the newest message that there are."""
     at: str
+
+
+class AuditAnchor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The ends of all logs at a time, to be kept where the host's administrators cannot write."""
+
+    kind: Literal["AuditAnchor"] = "AuditAnchor"
+    host: str
+    roots: tuple[str, ...]
+    """Public keys that certified the writers: what is verified with the anchor believes these."""
+    at: str
+    heads: tuple[AnchoredHead, ...]
 
 
 class ExportedBatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from skerry.api.decode import decoded
+from skerry.api.decode import decoder
 from skerry.audit.batch import ANY, BatchHead
 from skerry.audit.event import CLUSTER, micro_time
 from skerry.audit.marks import is_mark
@@ -57,6 +57,9 @@ class Facts(msgspec.Struct, frozen=True):
         return self.annotations.cluster
 
 
+facts_of = decoder(Facts)
+
+
 class AuditQuery(NamedTuple):
     """What is asked for; what is empty is any."""
 
@@ -90,7 +93,7 @@ class AuditQuery(NamedTuple):
         if is_mark(line):
             return False
         try:
-            facts = decoded(line, Facts)
+            facts = facts_of(line)
         except msgspec.DecodeError:
             return False
         return self._fits(facts)

@@ -15,7 +15,7 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.audit.batch import NOTHING, BatchHead, Garbled, digest, named, signed_text
 from skerry.audit.marks import Mark, is_mark
-from skerry.audit.query import Facts
+from skerry.audit.query import facts_of
 from skerry.errors import Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import SigningCertificate
@@ -96,6 +96,8 @@ class AnchoredHead(msgspec.Struct, frozen=True, kw_only=True):
     writer: str
     last: int
     hash: str
+    stored: float = 0.0
+    """When its last message was stored, Unix seconds."""
 
 
 @dataclass
@@ -193,7 +195,7 @@ class Verification:
                     times.append(mark.at)
                     self._mark(log, number, mark)
                 else:
-                    facts = decoded(line, Facts)
+                    facts = facts_of(line)
                     users.add(facts.username)
                     clusters.add(facts.cluster)
                     times.append(facts.at)
@@ -234,8 +236,23 @@ class Verification:
             self._signed(log)
             log.report.cut = not log.report.ended and now - log.stored > QUIET_S
             self._anchor(log)
-        missing = [self._gone(anchor) for name, anchor in self._anchored.items() if name not in self._logs]
+        missing = [
+            self._gone(anchor)
+            for name, anchor in self._anchored.items()
+            if name not in self._logs and not self._went(anchor)
+        ]
         return sorted([*(log.report for log in self._logs.values()), *missing], key=lambda each: each.since)
+
+    def heads(self) -> list[AnchoredHead]:
+        """The ends of all logs: an anchor, if nothing contradicts them."""
+        return [
+            AnchoredHead(writer=name, last=log.report.last, hash=log.report.head, stored=log.stored)
+            for name, log in self._logs.items()
+        ]
+
+    def _went(self, anchor: AnchoredHead) -> bool:
+        """True if all of a log can have gone by age."""
+        return self._first_sequence > 1 and self._began is not None and anchor.stored < self._began
 
     @staticmethod
     def _gone(anchor: AnchoredHead) -> WriterReport:

@@ -182,6 +182,14 @@ def test_an_anchor_tells_a_tail_that_was_cut_and_a_writer_that_was_removed() -> 
     }
 
 
+def test_a_log_that_went_by_age_is_not_behind_its_anchor() -> None:
+    log = whole(2)
+    old = AnchoredHead(writer="P0", last=7, hash="0" * 64, stored=NOW - 100)
+    late = [each._replace(sequence=each.sequence + 50) for each in log.batches]
+    assert [each.writer for each in verified(*late, first_sequence=51, anchored=[old])] == ["P1"]
+    assert len(verified(*late, first_sequence=1, anchored=[old])) == 2
+
+
 def test_an_anchor_tells_a_log_that_was_written_anew_with_a_good_key() -> None:
     log = whole(4)
     anchor = anchors(log)[2]

@@ -34,6 +34,7 @@ KINDS = {
     "appreviews",
     "appreleases",
     "appinstances",
+    "auditpolicies",
     "eventsinks",
 }
 

@@ -72,6 +72,47 @@ def test_an_export_is_verified_where_there_is_no_host(host: Host, tmp_path: Path
     assert "broken at 1" in capsys.readouterr().out
 
 
+def test_an_anchor_tells_a_log_that_was_cut_or_taken_away(host: Host, tmp_path: Path, capsys: Captured) -> None:
+    target = tmp_path / "anchor.json"
+    assert main(["audit", "anchor", "-o", str(target)]) == 0
+    assert "verify --anchor" in capsys.readouterr().err
+    assert main(["audit", "verify", "--anchor", str(target)]) == 0
+    cut, gone = whole(3, "P1").batches[:-2], whole(2, "P9")
+    host.answer = exported(*cut, *gone.batches)
+    assert main(["audit", "verify", "--anchor", str(target)]) == 1
+    rows = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if line.startswith("P"))
+    assert rows["P1"].split("   ")[-1] == "behind anchor: it had 8 records, and has 5"
+    assert rows["P2"].split("   ")[-1] == "behind anchor: it had 6 records, and is not there"
+    assert rows["P9"].endswith("ok")
+
+
+def test_an_anchor_goes_to_stdout_and_is_made_of_what_is_whole_alone(host: Host, capsys: Captured) -> None:
+    assert main(["audit", "anchor"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert (read["kind"], [each["last"] for each in read["heads"]]) == ("AuditAnchor", [8, 6])
+    batches = list(whole(3).batches)
+    host.answer = exported(batches[0], *batches[2:])
+    assert main(["audit", "anchor"]) == 1
+    assert "nothing to anchor" in capsys.readouterr().err
+
+
+def test_an_anchor_is_of_one_host(host: Host, tmp_path: Path, capsys: Captured) -> None:
+    target = tmp_path / "anchor.json"
+    assert main(["audit", "anchor", "-o", str(target)]) == 0
+    target.write_text(target.read_text().replace('"host": "u"', '"host": "other"'))
+    assert main(["audit", "verify", "--anchor", str(target)]) == 1
+    assert "of host other" in capsys.readouterr().err
+    for words, text in (
+        (["--anchor", "nowhere"], "cannot be read"),
+        (["--anchor", str(target), "--since", "1h"], "--since"),
+    ):
+        assert main(["audit", "verify", *words]) != 0
+        assert text in capsys.readouterr().err
+    target.write_text("{}")
+    assert main(["audit", "verify", "--anchor", str(target)]) == 1
+    assert "no anchor" in capsys.readouterr().err
+
+
 def test_an_export_goes_to_stdout(host: Host, capsys: Captured) -> None:
     assert main(["audit", "export", "--since", "2026-11-28T08:00:00Z"]) == 0
     assert capsys.readouterr().out.encode() == b"".join(host.answer)

@@ -11,5 +11,5 @@ audit = typer.Typer(
     invoke_without_command=True, help="Who did what through this host, and whether the record of it is whole."
 )
 audit.callback(invoke_without_command=True)(listing.records)
-for command in (verifying.verify, verifying.export, sessions.sessions, sessions.play):
+for command in (verifying.verify, verifying.anchor, verifying.export, sessions.sessions, sessions.play):
     audit.command(command.__name__)(command)

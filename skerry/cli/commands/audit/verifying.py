@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from skerry.api.decode import decoded
-from skerry.audit.export import ExportedBatch, ExportHead
+from skerry.audit.export import AuditAnchor, ExportedBatch, ExportHead
 from skerry.audit.verify import Verification, WriterReport
 from skerry.cli import output
 from skerry.cli.commands.audit.listing import moment
@@ -31,6 +31,10 @@ def verify(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="EXPORT", help="An export, instead of what the host has.")
     ] = None,
+    anchor_file: Annotated[
+        Path | None,
+        typer.Option("--anchor", metavar="FILE", help="What was there at a time, from: skerry audit anchor."),
+    ] = None,
     root: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY", help="A trust root that is believed, instead of what the log says of itself."),
@@ -44,13 +48,19 @@ def verify(
     Examples: skerry audit verify
 
     skerry audit verify --file audit.jsonl --root AB7Q…
+
+    skerry audit verify --anchor anchor.json
     """
     if style not in ("", "json"):
         raise Failure(f"-o {style}: use json", USAGE)
-    if file is not None and since:
-        raise Failure("--since is for what the host has: an export is verified as a whole", USAGE)
+    if since and (file is not None or anchor_file is not None):
+        raise Failure(
+            "--since is for what the host has: an export, and what an anchor tells, are verified as a whole", USAGE
+        )
     lines = _of_file(file) if file is not None else _of_host(kubeconfig, context, since)
-    reports = verified(lines, tuple(root or ()), str(file or "the host"), partial=bool(since))
+    pinned = None if anchor_file is None else _anchor_of(anchor_file)
+    _, verification = read(lines, tuple(root or ()), str(file or "the host"), partial=bool(since), anchor=pinned)
+    reports = verification.reports(time.time())
     if style:
         output.document([_told(each) for each in reports], style)
     elif reports:
@@ -64,6 +74,29 @@ def verify(
         raise Failure(f"the audit log is not whole: {', '.join(bad)}", FAILED)
     if not reports:
         say("There are no records.")
+
+
+def anchor(
+    file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: stdout.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Write down where each writer's log ends, after verifying all of them. Keep it where the host's administrators cannot write:
+    with it `verify` tells a log that was cut, removed or written anew from one whose process was killed.
+
+    Example: skerry audit anchor -o anchor-$(date +%F).json
+    """
+    head, verification = read(_of_host(kubeconfig, context, ""), (), "the host")
+    bad = [each.writer for each in verification.reports(time.time()) if not each.trusted]
+    if bad:
+        raise Failure(f"the audit log is not whole, so there is nothing to anchor: {', '.join(bad)}", FAILED)
+    made = AuditAnchor(host=head.host, roots=head.roots, at=head.at, heads=tuple(verification.heads()))
+    text = msgspec.json.format(msgspec.json.encode(made)) + b"\n"
+    if file is None:
+        out(text.decode().rstrip("\n"))
+        return
+    file.write_bytes(text)
+    say(f"{file}: {len(made.heads)} logs at {made.at}; later: skerry audit verify --anchor {file}")
 
 
 def export(
@@ -90,24 +123,43 @@ def export(
     say(f"{file}: {max(count - 1, 0)} batches; verify it with: skerry audit verify --file {file}")
 
 
-def verified(
-    lines: Iterable[bytes], roots: tuple[str, ...], where: str, *, partial: bool = False
-) -> list[WriterReport]:
-    """What verification says of an export. Failure if it is none. `partial`: it begins somewhere."""
-    read = iter(lines)
+def read(
+    lines: Iterable[bytes],
+    roots: tuple[str, ...],
+    where: str,
+    *,
+    partial: bool = False,
+    anchor: AuditAnchor | None = None,
+) -> tuple[ExportHead, Verification]:
+    """An export, verified. Failure if it is none, or of another host than the anchor. `partial`: it begins somewhere."""
+    source = iter(lines)
     try:
-        head = decoded(next(read, b""), ExportHead)
-        believed = roots or head.roots
-        first = head.first if not partial else head.first + 1
-        verification = Verification(lambda text: check_record(believed, text, 0.0), first_sequence=first)
+        head = decoded(next(source, b""), ExportHead)
+        if anchor is not None and anchor.host != head.host:
+            raise Failure(f"the anchor is of host {anchor.host}, and {where} gave the log of host {head.host}", FAILED)
+        believed = roots or (anchor.roots if anchor is not None else head.roots)
+        verification = Verification(
+            lambda text: check_record(believed, text, 0.0),
+            first_sequence=head.first + partial,
+            anchored=() if anchor is None else anchor.heads,
+        )
         with progress() as display:
-            for count, line in enumerate(read):
+            for count, line in enumerate(source):
                 verification.take(decoded(line, ExportedBatch).stored_batch())
                 if count % 1000 == 0:
                     display.show(f"{count} batches")
     except msgspec.DecodeError as error:
         raise Failure(f"{where} gave no export of an audit log: {error}", FAILED) from error
-    return verification.reports(time.time())
+    return head, verification
+
+
+def _anchor_of(file: Path) -> AuditAnchor:
+    try:
+        return decoded(file.read_bytes(), AuditAnchor)
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}", FAILED) from error
+    except msgspec.DecodeError as error:
+        raise Failure(f"{file} is no anchor of an audit log: {error}", FAILED) from error
 
 
 def _of_host(kubeconfig: Path | None, context: str, since: str) -> Iterator[bytes]:
