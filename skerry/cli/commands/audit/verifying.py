@@ -60,7 +60,11 @@ def verify(
     lines = _of_file(file) if file is not None else _of_host(kubeconfig, context, since)
     pinned = None if anchor_file is None else _anchor_of(anchor_file)
     _, verification = read(lines, tuple(root or ()), str(file or "the host"), partial=bool(since), anchor=pinned)
-    reports = verification.reports(time.time())
+    _show(verification.reports(time.time()), style)
+
+
+def _show(reports: list[WriterReport], style: str) -> None:
+    """Failure if a log is not whole."""
     if style:
         output.document([_told(each) for each in reports], style)
     elif reports:
