@@ -60,6 +60,13 @@ def test_a_chart_of_a_workspace_goes_to_everybody_through_two_peoples_hands(
     assert json.loads(host.ok("app", "store", "-o", "json"))["reason"] == "HostDisabled"
     assert alice("store", "enable")[0] == 1
     host.ok("app", "store", "enable")
+    inside = json.loads(host.ok("status", "-o", "json"))["appStore"]
+    assert (inside["reason"], inside["helm"]["engine"], inside["helm"]["jail"][:1]) == (
+        "Enabled",
+        "commandline",
+        ["limits"],
+    )
+    assert f"app store: Enabled, helm {inside['helm']['version']} (commandline) behind limits" in host.ok("status")
 
     assert alice("push", str(chart), "-w", "shop")[:2] == (0, "shop-1.4.0\n")
     assert eve("push", str(chart), "-w", "shop")[0] == 1

@@ -160,21 +160,28 @@ def _answer(root: Path, status: RunStatus | None) -> dict[str, Any]:
         "bus": status.bus if status is not None else "",
         "ready": status is not None and status.ready,
         "processes": [{field: getattr(process, field) for field in fields} for process in processes],
-        "clusters": _clusters(root / "host") if status is not None else fleet([])._asdict(),
+        "clusters": fleet([])._asdict(),
+        "appStore": None,
+        **(_inside(root / "host") if status is not None else {}),
         "leaders": leaders(root / "host", status) if status is not None else {},
     }
 
 
-def _clusters(host: Path) -> dict[str, Any]:
-    """Members by state; null where the host does not answer."""
+def _inside(host: Path) -> dict[str, Any]:
+    """`clusters`: members by state; `appStore`: whether it can be used, and the Helm. Null where the host does not answer."""
     from skerry.cli import kubeconfig
     from skerry.cli.api import Api, path_of
+    from skerry.cli.commands.app.store import seen
 
+    inside: dict[str, Any] = {"clusters": dict.fromkeys(Fleet._fields), "appStore": None}
     try:
         api = Api(kubeconfig.context([host / "admin.kubeconfig"], ""), timeout_s=3)
-        return fleet(api.get(path_of("clusters")).get("items", []))._asdict()
+        inside["clusters"] = fleet(api.get(path_of("clusters")).get("items", []))._asdict()
+        store = seen(api.get(path_of("appstores", "host")), [])
+        inside["appStore"] = {key: store[key] for key in ("enabled", "usable", "reason", "helm")}
     except (SkerryError, OSError):
-        return dict.fromkeys(Fleet._fields)
+        return inside
+    return inside
 
 
 def _print_status(answer: dict[str, Any], status: RunStatus) -> None:
@@ -188,6 +195,10 @@ def _print_status(answer: dict[str, Any], status: RunStatus) -> None:
             out("  of these: " + ", ".join(f"{state} {count}" for state, count in clusters["states"].items()))
         if desired := clusters["desired"]["entries"]:
             out(f"  not in place: {desired} on {clusters['desired']['members']} (skerry desired --problems)")
+    if store := answer["appStore"]:
+        from skerry.cli.commands.app.store import in_one_line
+
+        out(f"  app store: {in_one_line(store)}")
     for service, holder in (answer["leaders"] or {}).items():
         out(f"  leader of {service}: {holder}")
     rows = [[p.name, str(p.pid or "-"), str(p.ready), str(p.restarts), p.reason] for p in status.processes]

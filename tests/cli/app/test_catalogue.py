@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from skerry.cli.commands.app.catalogue import chart_name, printable
-from skerry.cli.commands.app.store import seen
+from skerry.cli.commands.app.store import in_one_line, seen
 from skerry.cli.failure import Failure
 from tests.appstore.charts import package
 
@@ -64,3 +64,15 @@ def test_the_switch_as_a_document() -> None:
             {"name": "m2", "setting": "Unset", "usable": False, "reason": "OnlyOnMembers"},
         ],
     }
+
+
+def test_the_switch_and_the_helm_in_one_line() -> None:
+    helm = {"engine": "commandline", "version": "4.3.1", "jail": ["limits", "files"], "message": "helm 4.3.1"}
+    assert in_one_line({"reason": "Enabled", "helm": helm}) == "Enabled, helm 4.3.1 (commandline) behind limits, files"
+    assert in_one_line({"reason": "HostDisabled", "helm": helm | {"jail": []}}).endswith(
+        "(commandline) behind no walls"
+    )
+    none = {"engine": "", "version": "", "jail": [], "message": "no helm on PATH: install helm 4.2.2"}
+    assert in_one_line({"reason": "Enabled", "helm": none}).endswith(
+        "nothing can be installed: no helm on PATH: install helm 4.2.2"
+    )

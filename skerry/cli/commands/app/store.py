@@ -90,6 +90,15 @@ def seen(document: Document, clusters: list[Document]) -> Document:
     }
 
 
+def in_one_line(state: Document) -> str:
+    """The same for `skerry status`: whether it can be used, by which Helm, behind which walls. Pure."""
+    helm = state["helm"]
+    if not helm["version"]:
+        return f"{state['reason']}, nothing can be installed: {helm['message']}"
+    walls = ", ".join(helm["jail"]) or "no walls"
+    return f"{state['reason']}, helm {helm['version']} ({helm['engine']}) behind {walls}"
+
+
 @store.command("enable")
 def enable(cluster: MemberOption = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """Make the App Store usable, on every cluster.
