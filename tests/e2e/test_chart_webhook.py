@@ -86,7 +86,16 @@ def test_a_webhook_that_the_charts_own_pods_answer_lives_its_whole_life(
     def says(color: str) -> None:
         """It is asked, and it is the pod of this color that answers."""
         denied = f"denied the request: the sentry is {color}"
-        eventually(lambda: denied in stored(place, "forbidden"), f"the {color} pod answers", 60)
+        said = [""]
+
+        def is_asked() -> bool:
+            said.append(stored(place, "forbidden"))
+            return denied in said[-1]
+
+        try:
+            eventually(is_asked, f"the {color} pod answers", 60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: the API server says {said[-1]}") from error
         assert stored(place, "green") == ""
 
     push("1.0.0")

@@ -12,7 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from skerry.localkube import binaries
+from skerry.localkube.cluster import SERVICE_RANGE
 from tests.clients import tools
+from tests.kube import packages
 from tests.kube.member import Member
 
 PODS = "10.214.0.0/24"
@@ -37,7 +39,12 @@ def running(member: Member, directory: Path) -> Iterator[None]:
         ],
         "coredns": [str(dns), "-conf", str(corefile)],
     }  # fmt: skip
-    with ExitStack() as ends:
+    way = [packages.required("ip"), "route"], [SERVICE_RANGE, "via", member.host_address]
+    with (
+        ExitStack() as ends
+    ):  # who asks a Service from the node itself needs a route before kube-proxy sees it, as the API server does
+        member.netns.run([*way[0], "replace", *way[1]])
+        ends.callback(member.netns.run, [*way[0], "del", *way[1]])
         for name, command in commands.items():
             log = ends.enter_context((directory / f"{name}.log").open("wb"))
             process = subprocess.Popen(member.command(command), stdout=log, stderr=log)
