@@ -34,6 +34,7 @@ SUITES = (
     "hostapi",
     "uploads",
     "audit",
+    "events",
     "sinks",
     "appstore",
     "informer",

@@ -75,7 +75,7 @@ async def told(context: Ours, request: MemberEvent, member: str, verb: str) -> T
         raise BadRequest(
             f"agents tell {', '.join(map(verb_of, MEMBER_EVENTS))}, in at most {MEMBER_EVENT_BYTES} characters"
         )
-    context.recorder.member(reason, member, request.message, warning=reason == "RequestRefused")
+    context.recorder.member(reason, member, request.message)
     return Told()
 
 

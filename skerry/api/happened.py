@@ -9,14 +9,12 @@ SYSTEM, MEMBER = "system", "member"
 
 SYSTEM_EVENTS = {
     "JoinRefused": "somebody asked to join and was refused; the message has the step and why",
-    "AttackRefused": "a request that no client of ours makes was refused: a guarded header, a write that no proxy signed",
-    "SubjectDenied": "the bus denied a subject to a process of the host",
+    "AttackRefused": "a write that no proxy of this host signed was refused",
     "Flooded": "a member, or who joins, sends more than the host reads",
     "Quarantined": "a member that flooded is left alone for a while",
     "LimitReached": "a limit of the host was reached; the message says which",
     "Draining": "a process takes no new requests and finishes what runs",
     "KeyRotated": "a key of the host was replaced",
-    "Restored": "the store was restored from a backup",
     "AuditGap": "records of the audit are missing",
     "AuditAnchor": "the heads of all audit writers, signed: a copy outside shows that nothing was rewritten",
     "Lost": "events did not fit the queue of a process and are missing",
@@ -25,7 +23,6 @@ SYSTEM_EVENTS = {
 MEMBER_EVENTS = {
     "Started": "an agent of the member started",
     "Stopping": "an agent of the member stops",
-    "RequestRefused": "an agent refused a request whose assertion does not verify",
 }
 """Reasons of events of the kind `member`, which agents tell: the name is the member's."""
 MEMBER_EVENT_BYTES = 1024

@@ -1,0 +1,197 @@
+"""Events derived from what is stored, on a real nats-server: how late they are, how fast a backlog is told, and what keeping eight
+writes of each key costs (interleaved with a bucket that keeps one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.federation import say
+from skerry import subjects
+from skerry.api.kinds import CLUSTER, KINDS
+from skerry.bus import Bucket, BucketConfig, Bus, Message, Stream
+from skerry.controller.derivation import Derivation, consumer_config
+from skerry.controller.kubernetes import KubernetesEvents
+from skerry.controller.publisher import EventPublisher, source_of
+from skerry.informer import Informer
+from skerry.storage import Store, make_all
+from tests.fixtures.bucket import cluster
+from tests.fixtures.nats import NatsHost
+
+PER_S, SECONDS = 200, 10
+KEYS, WRITES = 625, 8
+OBJECTS = 10_000
+OWNED = [kind for kind in KINDS if kind.owner == "registry"]
+RESOURCES = subjects.stream_of(subjects.RESOURCES)
+
+
+class Leading:
+    """This process leads."""
+
+    held = True
+
+    def check(self) -> None:
+        """It does."""
+
+    async def changed(self) -> None:
+        """Never."""
+        await asyncio.Event().wait()
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """All figures."""
+    say("events: a nats-server")
+    with tempfile.TemporaryDirectory() as directory:
+        host = NatsHost(Path(directory))
+        host.start()
+        try:
+            return asyncio.run(_measure(host, rounds))
+        finally:
+            host.stop()
+
+
+async def _measure(host: NatsHost, rounds: int) -> dict[str, Any]:
+    async with host.bus("registry") as bus, host.open_bus("hearer") as hearer:
+        await make_all(bus)
+        store = Store(await bus.bucket(subjects.RESOURCES), CLUSTER)
+        await store.create({"metadata": {"name": "host"}, "status": {"uid": "u"}})
+        figures = {"backlog_per_s": await _backlog(bus, hearer, store), **await _latency(bus, hearer, store)}
+        return {**figures, **await _history(hearer, rounds)}
+
+
+async def _derivation(bus: Bus, store: Store) -> Derivation:
+    resources = await bus.bucket(subjects.RESOURCES)
+    config = consumer_config(OWNED, "registry", 1)
+    publisher = EventPublisher(Stream(bus, subjects.EVENT_STREAM), "registry", source_of(resources, "registry"))
+    kubernetes = KubernetesEvents(await bus.bucket(subjects.EVENTS), "registry")
+
+    async def consumer() -> Any:
+        return await bus.consumer(RESOURCES, subjects.derivation("registry"), config)
+
+    return Derivation(consumer, Stream(bus, RESOURCES), OWNED, publisher, kubernetes, Leading())
+
+
+async def _ready(store: Store, name: str, status: str) -> int:
+    condition = {"type": "Ready", "status": status, "reason": "Bench", "message": status, "lastTransitionTime": ""}
+    after = await store.modify(name, lambda document: {**document, "status": {"conditions": [condition]}})
+    return after.revision
+
+
+async def _backlog(bus: Bus, hearer: Bus, store: Store) -> float:
+    """Events a second of writes that waited, each with a predecessor, an event and a Kubernetes Event."""
+    say(f"events: a backlog of {KEYS * WRITES} writes")
+    await asyncio.gather(*(store.create(cluster(f"b{key}")) for key in range(KEYS)))
+    for number in range(WRITES - 1):
+        await asyncio.gather(*(_ready(store, f"b{key}", "False" if number % 2 else "True") for key in range(KEYS)))
+    heard, done = 0, asyncio.Event()
+
+    def hear(message: Message) -> None:
+        nonlocal heard
+        heard += 1
+        if heard >= KEYS * WRITES:
+            done.set()
+
+    registration = hearer.subscribe("event.cluster.*.*", hear)
+    await hearer.ready()
+    task = asyncio.create_task((await _derivation(bus, store)).run())
+    started = time.perf_counter()
+    async with asyncio.timeout(600):
+        await done.wait()
+    rate = heard / (time.perf_counter() - started)
+    task.cancel()
+    registration.stop()
+    return rate
+
+
+async def _latency(bus: Bus, hearer: Bus, store: Store) -> dict[str, Any]:
+    """Milliseconds from the acknowledgement of a write until somebody hears its event."""
+    say(f"events: {PER_S} writes a second for {SECONDS} s")
+    written: dict[int, float] = {}
+    heard: dict[int, float] = {}
+
+    def hear(message: Message) -> None:
+        heard[int(message.headers["ce-id"].split(":")[1])] = time.perf_counter()
+
+    registration = hearer.subscribe("event.cluster.b0.*", hear)
+    others = [hearer.subscribe(f"event.cluster.b{key}.*", hear) for key in range(1, 50)]
+    await hearer.ready()
+    task = asyncio.create_task((await _derivation(bus, store)).run())
+
+    async def write(number: int) -> None:
+        revision = await _ready(store, f"b{number % 50}", f"{'False' if number // 50 % 2 else 'True'}")
+        written[revision] = time.perf_counter()
+
+    begin, writes = time.perf_counter(), []
+    for number in range(PER_S * SECONDS):
+        await asyncio.sleep(max(begin + number / PER_S - time.perf_counter(), 0))
+        writes.append(asyncio.create_task(write(number)))
+    await asyncio.gather(*writes)
+    async with asyncio.timeout(60):
+        while len(heard) < len(set(written)) * 0.95:
+            await asyncio.sleep(0.1)
+    task.cancel()
+    for each in (registration, *others):
+        each.stop()
+    late = sorted(max(heard[revision] - at, 0.0) * 1000 for revision, at in written.items() if revision in heard)
+    return {"late_p50_ms": statistics.median(late), "late_p99_ms": late[int(len(late) * 0.99)], "told": len(late)}
+
+
+async def _history(bus: Bus, rounds: int) -> dict[str, Any]:
+    """Writes into buckets that keep one and eight, one after the other; and a fill of 10,000 objects written nine times."""
+    say(f"events: what a history of eight costs, {rounds} rounds")
+    buckets = {kept: await bus.bucket(f"bench{kept}", create=BucketConfig(history=kept)) for kept in (1, 8)}
+    value = b"x" * 2000
+    revisions = {kept: await bucket.create("a", value) for kept, bucket in buckets.items()}
+    spent: dict[int, list[float]] = {1: [], 8: []}
+    for number in range(rounds * 1000):
+        kept = (1, 8)[number % 2]
+        started = time.perf_counter()
+        revisions[kept] = await buckets[kept].update("a", value, revisions[kept])
+        spent[kept].append(time.perf_counter() - started)
+    ratio = statistics.median(spent[8]) / statistics.median(spent[1])
+    fills = {kept: await _fill(bucket) for kept, bucket in buckets.items()}
+    return {"write_ratio": ratio, "fill_s": {str(kept): fills[kept] for kept in fills}}
+
+
+async def _fill(bucket: Bucket) -> float:
+    """Seconds until an informer has 10,000 Clusters of which each was written nine times."""
+    store = Store(bucket, CLUSTER)
+    gate = asyncio.Semaphore(200)
+
+    async def one(number: int) -> None:
+        async with gate:
+            item = await store.create(cluster(f"m{number}"))
+            for turn in range(8):
+                item = await store.update(item, {**item.document(), "status": {"turn": turn}})
+
+    await asyncio.gather(*(one(number) for number in range(OBJECTS)))
+    informer = Informer(KINDS)
+    started = time.perf_counter()
+    task = asyncio.create_task(informer.feed(bucket))
+    await informer.filled.wait()
+    took = time.perf_counter() - started
+    task.cancel()
+    return took
+
+
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """The table that people read."""
+    table = Table(title="Events derived from what is stored", title_justify="left")
+    for column in ("what", "measured", "aim"):
+        table.add_column(column)
+    late = f"{figures['late_p50_ms']:.1f} ms, {figures['late_p99_ms']:.1f} ms"
+    table.add_row(f"after the acknowledged write at {PER_S}/s: p50, p99", late, "p99 <= 100 ms")
+    table.add_row("a backlog", f"{figures['backlog_per_s']:.0f}/s", ">= 1,000/s")
+    table.add_row("a write where eight are kept against one", f"{figures['write_ratio']:.3f}", "<= 1.05")
+    fill = f"{figures['fill_s']['1']:.2f} s, {figures['fill_s']['8']:.2f} s"
+    table.add_row(f"an informer of {OBJECTS:,} objects, one kept and eight", fill, "<= 3 s")
+    console.print(table)
