@@ -24,6 +24,7 @@ from skerry.controller.kubernetes import KubernetesEvents
 from skerry.controller.publisher import EventPublisher, source_of
 from skerry.informer import Informer
 from skerry.storage import Store, make_all
+from skerry.storage.documents import seal
 from tests.fixtures.bucket import cluster
 from tests.fixtures.nats import NatsHost
 
@@ -149,13 +150,14 @@ async def _history(bus: Bus, rounds: int) -> dict[str, Any]:
     """Writes into buckets that keep one and eight, one after the other; and a fill of 10,000 objects written nine times."""
     say(f"events: what a history of eight costs, {rounds} rounds")
     buckets = {kept: await bus.bucket(f"bench{kept}", create=BucketConfig(history=kept)) for kept in (1, 8)}
-    value = b"x" * 2000
-    revisions = {kept: await bucket.create("a", value) for kept, bucket in buckets.items()}
+    key = subjects.key(CLUSTER.group, CLUSTER.kind, "", "written")
+    value = seal({**cluster("written"), "status": {"message": "x" * 2000}}, writes=("w",))
+    revisions = {kept: await bucket.create(key, value) for kept, bucket in buckets.items()}
     spent: dict[int, list[float]] = {1: [], 8: []}
     for number in range(rounds * 1000):
         kept = (1, 8)[number % 2]
         started = time.perf_counter()
-        revisions[kept] = await buckets[kept].update("a", value, revisions[kept])
+        revisions[kept] = await buckets[kept].update(key, value, revisions[kept])
         spent[kept].append(time.perf_counter() - started)
     ratio = statistics.median(spent[8]) / statistics.median(spent[1])
     fills = {kept: await _fill(bucket) for kept, bucket in buckets.items()}
