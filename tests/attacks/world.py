@@ -5,7 +5,8 @@
     host SUBJECT      a message of the attacker came to the account HOST, or one that it had sent there by a reply
     victim SUBJECT    one came to the victim's account
     bearer SUBJECT    one came to the account of another join token
-    kv BUCKET KEY     a key was written; of objects: their kind and name. Leases and Events are the host's own work
+    kv BUCKET KEY     a key was written; of objects: their kind and name. Leases and what is told of stored objects (Events, the
+                      stream EVENTS, which come when they come) are the host's own work
     streams           a stream was made, or is gone
     heard SUBJECT     the attacker heard what was meant for somebody else
     server reloaded   nats-server has read its configuration again
@@ -38,6 +39,8 @@ EVIL = "evil-7c1f"
 WORK = b"work-7c1f"
 """In the host's messages to the victim, which nobody else may hear."""
 VICTIM = "victim"
+OWN_WORK = {"leaders", "events", "EVENTS"}
+"""Buckets and streams in which the host writes at any time; what an attacker writes there is seen as a message."""
 
 
 class World:
@@ -135,7 +138,7 @@ class World:
         seen = set(self.seen)
         if set(after) != set(self._before):
             seen.add("streams")
-        told = {line.split()[1] for line in seen if line.startswith("kv ")} | {"leaders", "events"}
+        told = {line.split()[1] for line in seen if line.startswith("kv ")} | OWN_WORK
         moved = {name.removeprefix("KV_") for name in after if after[name] != self._before.get(name, after[name])}
         seen |= {f"kv {bucket} ?" for bucket in moved - told}
         if await self.loaded() != self._loaded:
