@@ -125,9 +125,10 @@ class World:
         return str(self.everything._wire._server_info["server_id"])
 
     async def calm(self) -> None:
-        """Forget what was seen: an attack begins."""
-        self.seen.clear()
+        """Forget what was seen, also what is still on its way to a watcher: an attack begins."""
         self._loaded = await self.loaded()
+        await self.everything.flush()
+        self.seen.clear()
         self._before = await self.revisions()
 
     async def effects(self) -> set[str]:
