@@ -320,7 +320,7 @@ class AgentProcess:
         sent = time.monotonic()
         subject, heartbeat = (
             subjects.heartbeat(self._membership.member),
-            self._heartbeat(generation.nkey, leaving, sent),
+            self._heartbeat(generation, leaving, sent),
         )
         try:
             reply = await generation.interactive.request(
@@ -360,8 +360,13 @@ class AgentProcess:
         self._inventory_due = 0.0
         self._beat_now.set()
 
-    def _heartbeat(self, agent: str, leaving: bool, now: float) -> Heartbeat:
-        health, inventory, ends = self._health, self._inventory.inventory, self._upstream.certificate_ends
+    def _heartbeat(self, generation: Generation, leaving: bool, now: float) -> Heartbeat:
+        agent, health, inventory, ends = (
+            generation.nkey,
+            self._health,
+            self._inventory.inventory,
+            self._upstream.certificate_ends,
+        )
         return Heartbeat(
             agent=agent,
             epoch=self._boot,
@@ -386,4 +391,5 @@ class AgentProcess:
             replaces=self._credentials.replaced if agent == self._credentials.nkey else "",
             roots=self._trust(),
             desired=self._desired.progress,
+            connections=tuple(connection.id for connection in generation.acceptor.connections),
         )

@@ -114,6 +114,7 @@ class Proxy:
             lambda: source(settings),
             drain_s=settings.session_s,
             on_flood=lambda member: self._flooding(member, "frames"),
+            beating=self.heartbeats.connections,
             link=LinkSettings(budget=settings.budget_bytes, stall_s=settings.stalled_s),
             room=room,
         )

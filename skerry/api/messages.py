@@ -237,6 +237,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     desired: Progress | None = None
     """How far the agent is with what the member should have, of no epoch as long as it was not told; None of one that knows no such
     thing."""
+    connections: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=2)] = ()
+    """Ids of the pair that takes new streams: where it can be asked when another agent of the member is silent."""
 
 
 class HeartbeatAnswer(Message, frozen=True, kw_only=True):

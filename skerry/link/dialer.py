@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 from skerry import subjects
 from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
@@ -36,6 +37,9 @@ _ATTEMPTS = 8
 _PAUSES_S = (0.0, 0.05, 0.1)
 """Before each repeat of what was refused: together longer than an agent that was stopped refuses streams (acceptor.py)."""
 _AT = "at-"
+
+Beating = Callable[[str, str], Iterable[str]]
+"""(member, class) -> ids of connections of its agents that are there by their heartbeats, who was heard last first."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +68,10 @@ class DialerConnection(LinkConnection[Call]):
         budget: Budget,
         room: Room,
         on_flood: Callable[[str], None],
+        beating: Beating,
     ) -> None:
         super().__init__(bus, kind, settings, budget, room)
+        self._beating = beating
         self._members: dict[str, _Member] = {}
         self._cut: dict[str, float] = {}
         self._on_flood = on_flood
@@ -102,7 +108,8 @@ class DialerConnection(LinkConnection[Call]):
         if state is None:
             raise _cut_off(member)
         now = self.loop.time()
-        agent = state.agents.pick(now, repeatable=request.repeatable, avoid=avoid) or ""
+        beating = partial(self._beating, member, self.kind)
+        agent = state.agents.pick(now, repeatable=request.repeatable, avoid=avoid, beating=beating) or ""
         inline = len(request.body)
         if inline > self.inline or state.unacked.get(agent, 0) + inline > UNACKED:
             inline = 0  # the body follows the ACK, under the agent's credit
@@ -312,6 +319,7 @@ class Dialer(ConnectionPair[DialerConnection]):
         settings: LinkSettings | None = None,
         *,
         on_flood: Callable[[str], None] | None = None,
+        beating: Beating = lambda member, kind: (),
         budget: Budget | None = None,
         room: Room | None = None,
     ) -> None:
@@ -320,7 +328,7 @@ class Dialer(ConnectionPair[DialerConnection]):
         room = room or Room()
         self._asks_quarantine = on_flood
         connections = [
-            DialerConnection(bus, kind, settings, budget, room, self._flooded)
+            DialerConnection(bus, kind, settings, budget, room, self._flooded, beating)
             for bus, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
         ]
         super().__init__(connections[0], connections[1], settings)

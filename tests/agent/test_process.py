@@ -69,6 +69,7 @@ async def test_what_was_on_its_way_to_an_agent_that_leaves_is_told_to_go_elsewhe
         assert await status(dialer, host, "leaving-a", SERVED) == 200
         connection = dialer.connections[1]
         ((_, remote), peer) = next(iter(connection.peers.items()))
+        assert remote in (await host.beat()).connections
         stopping = asyncio.create_task(agent.stop())
         await eventually(lambda: peer.draining, DEADLINE_S)
         verdict, request = OpenVerdict.TAKEN, reading(host, "leaving-a", SERVED)

@@ -53,6 +53,8 @@ def test_what_an_agent_sends_is_read_as_it_is() -> None:
         beat(message="x" * LARGEST),
         beat(roots=("A", "B", "C")),
         beat(roots=("A" * 65,)),
+        beat(connections=("A", "B", "C")),
+        beat(connections=("A" * 65,)),
         beat(agent="x" * 1_900_000),
         b'{"agent":"UA","epoch":"1","version":"1","more":' + b"[" * 20_000,
         b'{"agent":"UA","epoch":"1","version":"1","more":' + b"[" * 20_000 + b"]" * 20_000 + b"}",

@@ -62,6 +62,25 @@ async def test_a_get_to_a_silent_agent_is_repeated_once_and_then_503(ends: Ends)
     assert len(opened) == 2
 
 
+async def test_a_get_to_a_silent_agent_is_answered_by_one_that_was_never_heard_but_by_its_heartbeats(
+    ends: Ends,
+) -> None:
+    """The queue may have the silent one only, or give it to that one again."""
+    there = await ends.acceptor()
+    for connection in there.connections:
+        assert connection._queue is not None
+        await connection._queue.drain()
+    opened: list[bytes] = []
+    await mute(ends, opened)
+    ids = [connection.id for connection in there.connections]
+    dialer = await ends.dialer(
+        LinkSettings(ack_s=0.2), beating=lambda member, kind: [each for each in ids if each.endswith(kind)]
+    )
+    with await dialer.open("m1", get()) as stream:
+        assert (await stream.response()).status == 200
+    assert len(opened) == 1
+
+
 async def test_a_mutation_to_a_silent_agent_is_504_outcome_unknown(ends: Ends) -> None:
     opened: list[bytes] = []
     await mute(ends, opened)

@@ -64,6 +64,19 @@ def test_a_repeat_goes_to_whoever_was_heard_in_the_last_minute_before_the_queue(
     assert agents.pick(61.5, repeatable=True, avoid=frozenset("c")) is None
 
 
+def test_where_nobody_else_was_heard_who_is_there_by_its_heartbeats_is_asked_before_the_queue() -> None:
+    agents = Agents(3.0)
+    assert agents.pick(0.0, repeatable=True, beating=lambda: ["a", "b", "c"]) is None
+    agents.silent("a", 1.0)
+    agents.leaving("b")
+    assert agents.pick(1.0, repeatable=True, beating=lambda: ["a", "b", "c"]) == "c"
+    assert agents.pick(1.0, repeatable=True, avoid=frozenset("c"), beating=lambda: ["a", "b", "c"]) is None
+    agents.heard("a", 2.0)
+    agents.drop("a")
+    assert agents.pick(3.0, repeatable=True, beating=lambda: ["a", "b", "c"]) == "a"
+    assert agents.pick(62.0, repeatable=True, beating=lambda: ["a", "b", "c"]) is None
+
+
 def test_a_silence_of_the_queue_is_not_explored_again_for_a_minute() -> None:
     agents = Agents(3.0)
     agents.silent("", 0.0)

@@ -19,6 +19,7 @@ from skerry.errors import InternalError, ServiceUnavailable, StatusError
 from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials
 from skerry.link import Dialer, LinkSettings
+from skerry.link.dialer import Beating
 from skerry.tunnel.window import Budget
 
 log = logging.getLogger("skerry.proxy")
@@ -37,14 +38,15 @@ class DialerSupervisor:
 
     def __init__(
         self, settings: bus.Settings, source: CredentialsReader, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
-        on_flood: Callable[[str], None] | None = None, link: LinkSettings | None = None, room: Room | None = None,
+        on_flood: Callable[[str], None] | None = None, beating: Beating = lambda member, kind: (),
+        link: LinkSettings | None = None, room: Room | None = None,
     ) -> None:  # fmt: skip
         self._room = room or Room()
         self._settings = settings
         self._source = source
         self._drain_s = drain_s
         self._renew_check_s = renew_check_s
-        self._on_flood = on_flood
+        self._on_flood, self._beating = on_flood, beating
         self._link = link or LinkSettings()
         self._budget = Budget(self._link.budget)
         self._dialer: Dialer | None = None
@@ -108,7 +110,10 @@ class DialerSupervisor:
     def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Dialer | None:
         """None if this bus cannot carry streams: a failed attempt like any other."""
         try:
-            return Dialer(interactive, bulk, self._link, on_flood=self._on_flood, budget=self._budget, room=self._room)
+            return Dialer(
+                interactive, bulk, self._link, on_flood=self._on_flood, beating=self._beating, budget=self._budget,
+                room=self._room,
+            )  # fmt: skip
         except StatusError as error:
             log.warning("the data plane cannot use the bus", extra={"reason": error.message})
             self._failed(error)

@@ -1,18 +1,21 @@
 """Which agents were heard from, for people: heartbeat age, round trip, and since when a member is away.
 
 Every proxy subscribes to the heartbeats of all members itself, so that these figures never move a resourceVersion or
-cause a watch event. Nothing here decides where a request goes: the dialer's own table does. What a member may send is what
+cause a watch event. The dialer's own table decides where a request goes; it looks here where an agent is silent and it knows of no
+other one. What a member may send is what
 the registry admits too; a flood is counted and told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from skerry import heartbeats, subjects
 from skerry.api.times import rfc3339
 
+LOST_S = 35.0
+"""Without a heartbeat for so long an agent is not there: three were missed."""
 MAX_AGENTS = 16
 """Agents remembered per member: its account allows no more connections."""
 
@@ -26,6 +29,8 @@ class Beat(NamedTuple):
     """Unix seconds, host time."""
     rtt_ms: float | None
     leaving: bool
+    connections: tuple[str, ...]
+    """Ids of the pair that takes its streams."""
 
 
 class HeartbeatTable:
@@ -43,7 +48,8 @@ class HeartbeatTable:
         self._wall = wall
         self._flooded = flooded
         self._admission = heartbeats.Admission()
-        self._beats: dict[str, dict[str, Beat]] = {}
+        self._beats: dict[str, dict[tuple[str, str], Beat]] = {}
+        """By member, and by the agent and its process: replicas in pods have one key."""
         self.rubbish = 0
         """Heartbeats of members that could not be read."""
 
@@ -68,7 +74,7 @@ class HeartbeatTable:
             self.rubbish += 1
             return
         agents = self._beats.setdefault(member, {})
-        agents[beat.agent] = Beat(now, self._wall(), beat.rtt_ms, beat.leaving)
+        agents[beat.agent, beat.epoch] = Beat(now, self._wall(), beat.rtt_ms, beat.leaving, beat.connections)
         if len(agents) > MAX_AGENTS:
             del agents[min(agents, key=lambda agent: agents[agent].heard)]
 
@@ -84,6 +90,15 @@ class HeartbeatTable:
     def last(self, member: str) -> Beat | None:
         """The member's youngest heartbeat, if this process has heard one."""
         return max(self._beats.get(member, {}).values(), key=lambda beat: beat.heard, default=None)
+
+    def connections(self, member: str, kind: str) -> Iterator[str]:
+        """Ids of its agents' connections of a class (subjects.INTERACTIVE or BULK), as they said them, who was heard last first."""
+        now = self._monotonic()
+        beats = [
+            each for each in self._beats.get(member, {}).values() if now - each.heard < LOST_S and not each.leaving
+        ]
+        for beat in sorted(beats, key=lambda beat: -beat.heard):
+            yield from (each for each in beat.connections if each.endswith(kind))
 
     def live(self, member: str) -> dict[str, str]:
         """The cells `heartbeat` and `rtt` of the member's row, as people read them; empty if it was never heard."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,8 +22,8 @@ class Clock:
         return self.now
 
 
-def beat(agent: str = "UA", rtt_ms: float | None = 0.61) -> bytes:
-    return msgspec.json.encode(Heartbeat(agent=agent, epoch="1", version="0.1.0", rtt_ms=rtt_ms))
+def beat(agent: str = "UA", rtt_ms: float | None = 0.61, epoch: str = "1", **more: Any) -> bytes:
+    return msgspec.json.encode(Heartbeat(agent=agent, epoch=epoch, version="0.1.0", rtt_ms=rtt_ms, **more))
 
 
 def presence(clock: Clock, *members: str, flooded: Callable[[str], None] = lambda member: None) -> HeartbeatTable:
@@ -94,7 +95,8 @@ def test_what_is_kept_of_a_member_is_bounded_whatever_it_sends() -> None:
         clock.now = number / 20
         table.heard("up.m1.hb", beat(f"{number:x}".ljust(LONGEST_NAME, "x")))
     kept = table._beats["m1"]
-    assert sum(len(name.encode()) for name in kept) <= MAX_AGENTS * LONGEST_NAME
+    assert sum(len(name.encode()) for name, _ in kept) <= MAX_AGENTS * LONGEST_NAME
+    assert len(kept) == MAX_AGENTS
     assert table._admission.members == ["m1"]
 
 
@@ -133,3 +135,18 @@ def test_an_unbelievable_round_trip_is_left_out() -> None:
     table = presence(Clock())
     table.heard("up.m1.hb", beat(rtt_ms=1e300))
     assert table.live("m1") == {"heartbeat": "0s"}
+
+
+def test_where_agents_can_be_asked_is_told_the_last_heard_first_of_those_that_are_there() -> None:
+    clock = Clock()
+    table = presence(clock)
+    table.heard("up.m1.hb", beat("UA", epoch="1", connections=("ai", "ab")))
+    clock.now = 10.0
+    table.heard("up.m1.hb", beat("UA", epoch="2", connections=("bi", "bb")))
+    table.heard("up.m1.hb", beat("UB", connections=("ci", "cb"), leaving=True))
+    table.heard("up.m1.hb", beat("UC"))
+    assert list(table.connections("m1", "i")) == ["bi", "ai"]
+    assert list(table.connections("m1", "b")) == ["bb", "ab"]
+    clock.now = 36.0
+    assert list(table.connections("m1", "i")) == ["bi"]
+    assert list(table.connections("m2", "i")) == []
