@@ -332,6 +332,7 @@ class Fleet:
                 "SKERRY_BUS_PUBLIC": ",".join(self.nats.servers),
                 "SKERRY_ADMIN_TOKEN_FILE": str(token),
                 "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(self.nats.keys_dir / SECRETS_KEY),
+                "SKERRY_EVENTS_SECRETS_KEY_FILE": str(self.nats.keys_dir / SECRETS_KEY),
             },
         )
         self.processes.append(process)
