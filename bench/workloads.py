@@ -64,6 +64,7 @@ class Workloads:
             "SKERRY_BUS_PUBLIC": ",".join(self.host.servers),
             "SKERRY_ADMIN_TOKEN_FILE": str(token),
             "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(self.host.keys_dir / SECRETS_KEY),
+            "SKERRY_EVENTS_SECRETS_KEY_FILE": str(self.host.keys_dir / SECRETS_KEY),
             "SKERRY_LISTEN": "127.0.0.1:0",
             "SKERRY_TLS_CERT_FILE": str(directory / "tls.crt"),
             "SKERRY_TLS_KEY_FILE": str(directory / "tls.key"),

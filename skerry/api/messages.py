@@ -18,6 +18,7 @@ FORMAT = 1
 """Version of tokens, credentials and messages. Older code refuses newer ones, naming both."""
 WITH_APPROVAL = 2
 """Format of the answer to a join that waits for approval: an agent that knows none would take it for a membership."""
+TwoNames = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=2)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -85,8 +86,7 @@ class JoinAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
     host_version: str = ""
     """Of Skerry on the host; empty of an older one."""
     pending: bool = False
-    """The member waits for approval: `user_jwt` and `renewal_jwt` are a user that may ask for it (ApprovalRequest) only. On a dry
-    run: it would wait."""
+    """The member waits for approval, or would on a dry run: `user_jwt`, `renewal_jwt` may ask for it (ApprovalRequest) only."""
     refusals: dict[str, str] = {}
     """On a dry run: why it would be refused, by the name of the check (token, host.name, duplicate)."""
 
@@ -232,13 +232,12 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """The last heartbeat before a clean stop."""
     replaces: str = ""
     """The key that this process had before it got this one."""
-    roots: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=2)] = ()
+    roots: TwoNames = ()
     """The trust roots that the agent believes; none of one that knows nothing of their replacement."""
     desired: Progress | None = None
-    """How far the agent is with what the member should have, of no epoch as long as it was not told; None of one that knows no such
-    thing."""
-    connections: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=2)] = ()
-    """Ids of the pair that takes new streams: where it can be asked when another agent of the member is silent."""
+    """How far the agent is with what the member should have, of no epoch until it was told; None of one without the channel."""
+    connections: TwoNames = ()
+    """Ids of the pair that takes new streams: where it is asked when another agent of the member is silent."""
 
 
 class HeartbeatAnswer(Message, frozen=True, kw_only=True):

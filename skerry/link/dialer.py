@@ -2,9 +2,8 @@
 
 Finding an agent: an OPEN goes to an agent that was heard from in the last 3 s, else to the queue subject of the
 member's agents. "No responders" is a shortcut, timers decide: without ACK in 1 s the agent is unknown again and is sent
-RESET(CANCEL); a GET is repeated once elsewhere, then 503; a mutation is 504, outcome unknown. A refusal that is safe to
-repeat is repeated, whatever the method, since nothing was executed: at once elsewhere, and then after pauses, because the queue
-cannot be told whom to pass over, and an agent that has just woken takes streams a moment later.
+RESET(CANCEL); a GET is repeated once elsewhere, then 503; a mutation is 504, outcome unknown. A refusal that is safe to repeat is,
+whatever the method: at once elsewhere, and then after pauses: the queue cannot be told whom to pass over, and who just woke takes it.
 """
 
 from __future__ import annotations
