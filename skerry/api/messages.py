@@ -143,8 +143,7 @@ class Retired(Message, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class RekeyOrder(Message, frozen=True, kw_only=True):
-    """What a member's agents should do about their keys: part of a heartbeat's answer, and `down.<m>.rekey` when it changes. It
-    proves nothing, and need not: an agent that follows a false one has another key, which the registry knows."""
+    """What agents should do about their keys: in a heartbeat's answer, and `down.<m>.rekey`. A false one costs a key that is known."""
 
     keys: tuple[str, ...] = ()
     """To be replaced: public nkeys."""
