@@ -29,6 +29,7 @@ SUITES = (
     "kernel",
     "tunnel",
     "exec",
+    "recording",
     "doctor",
     "login",
     "hostapi",

@@ -15,12 +15,14 @@ LEVELS: tuple[Level, ...] = ("None", "Metadata", "Request", "RequestResponse")
 Stage = Literal["RequestReceived", "ResponseStarted", "ResponseComplete"]
 STAGES: tuple[Stage, ...] = ("RequestReceived", "ResponseStarted", "ResponseComplete")
 
-CLUSTER, SENT, RECEIVED, MS, CREDENTIAL, SESSION, ENDED, COUNT, OMITTED, VIA = (
+CLUSTER, SENT, RECEIVED, MS, CREDENTIAL, SESSION, RECORDING, ENDED, COUNT, OMITTED, VIA = (
     f"skerry.dev/{name}"
-    for name in ("cluster", "bytes-out", "bytes-in", "ms", "credential", "session", "ended", "count", "omitted", "via")
-)
-"""Annotations: the member; body bytes to the client and from it; how long it took; the name of the credential; the recorded session;
-`gone` or `cut` of an answer that did not end; for how many requests a record stands; why a body is not in it; the service that carries on for a user."""
+    for name in (
+        "cluster", "bytes-out", "bytes-in", "ms", "credential", "session", "recording", "ended", "count", "omitted", "via",
+    )
+)  # fmt: skip
+"""Annotations: the member; body bytes to the client and from it; how long it took; the name of the credential; the recorded session, and
+what there is of it; `gone` or `cut` of an answer that did not end; for how many requests a record stands; why a body is not in it; the service that carries on for a user."""
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 """`allow` or `forbid`, and what allowed it."""
 

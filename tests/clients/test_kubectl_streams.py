@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
-import pty
-import select
 import signal
 import struct
-import subprocess
 import termios
-import time
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.clients.shore import Client
+from tests.clients.terminals import ask, terminal
 from tests.e2e.federation import eventually, free_port
 from tests.kube import pods
 
@@ -81,44 +75,13 @@ def test_exec_in_a_pod_that_is_not_there_says_so(streaming: Client) -> None:
 
 
 def test_a_terminal_follows_its_window(streaming: Client, pod: str) -> None:
-    with _terminal(streaming.command("exec", "-it", pod, "--", "sh"), streaming, (24, 80)) as (process, screen):
-        assert _ask(screen, b"stty size\r", b"24 80")
+    with terminal(streaming.command("exec", "-it", pod, "--", "sh"), streaming, (24, 80)) as (process, screen):
+        assert ask(screen, b"stty size\r", b"24 80")
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 132, 0, 0))
         process.send_signal(signal.SIGWINCH)
-        assert _ask(screen, b"stty size\r", b"41 132")
+        assert ask(screen, b"stty size\r", b"41 132")
         os.write(screen, b"exit 5\r")
         assert process.wait(30) == 5
-
-
-@contextmanager
-def _terminal(
-    command: list[str], client: Client, size: tuple[int, int]
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    screen, line = pty.openpty()
-    fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-    environment = client.shore.environment(**client.extra)
-    process = subprocess.Popen(command, stdin=line, stdout=line, stderr=line, env=environment, start_new_session=True)
-    os.close(line)
-    try:
-        yield process, screen
-    finally:
-        process.kill()
-        process.wait()
-        os.close(screen)
-
-
-def _ask(screen: int, question: bytes, answer: bytes, deadline_s: float = 20.0) -> bool:
-    """Type the question until the answer is on the screen: the window's size travels beside the input."""
-    os.set_blocking(screen, False)
-    until, seen, typed = time.monotonic() + deadline_s, b"", 0.0
-    while time.monotonic() < until and answer not in seen:
-        if time.monotonic() - typed > 1:
-            os.write(screen, question)
-            typed = time.monotonic()
-        with contextlib.suppress(BlockingIOError):
-            seen += os.read(screen, 4096)
-        select.select([screen], [], [], 0.2)
-    return answer in seen
 
 
 def test_attach_talks_to_the_running_command(streaming: Client) -> None:

@@ -150,6 +150,8 @@ def _notes(record: RequestRecord, exchange: Exchange, seconds: float) -> str:
         notes += note(event.VIA, record.via)
     if record.recording is not None:
         notes += note(event.SESSION, record.recording.about.id)
+        if summary := record.recording.summary:
+            notes += note(event.RECORDING, summary)
     if record.code in (CUT, GONE):
         notes += note(event.ENDED, record.code)
     return notes

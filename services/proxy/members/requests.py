@@ -131,7 +131,6 @@ class MemberRequests:
             assertion, transport = await self.transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
-            record.demand = record.demand or self._recordings.demand
             if record.demand is not None and has_terminal(exchange.head, classified.info, classified.target.query):
                 headers = readable_headers(member.name, exchange.head, headers)
                 record.recording = relay.tap = self._recorded(record, classified, member, session)
@@ -150,7 +149,7 @@ class MemberRequests:
     def _recorded(
         self, record: RequestRecord, classified: ClassifiedRequest, member: MemberRoute, session: Session
     ) -> Recording:
-        """The recording of a session. A process has one ready before it is known whether the session begins."""
+        """The recording of a session, before it is known whether the session begins."""
         required = record.demand is not None and record.demand.required
         return self._recordings.recording(
             record.user,

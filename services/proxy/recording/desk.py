@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
-from services.proxy.recording.demand import Demand, command_of
+from services.proxy.recording.demand import command_of
 from services.proxy.recording.ids import session_id
 from services.proxy.recording.recorder import LIMIT_BYTES, Backlog
 from services.proxy.recording.writing import Recording, RecordingStore
@@ -23,7 +23,6 @@ class RecordingDesk:
 
     def __init__(self, store: RecordingStore) -> None:
         self._store, self._backlog = store, Backlog()
-        self.demand: Demand | None = None
         self.limit = LIMIT_BYTES
         """Of one recording."""
 

@@ -84,6 +84,8 @@ class Recording:
         self._room = asyncio.Event()
         self._started = self._ending = self._refused = False
         self._keeping: asyncio.Task[None] | None = None
+        self.ended: RecordingEnd | None = None
+        """What is stored of its end, once it is."""
 
     async def prepare(self) -> None:
         """Before anything is executed: store the beginning of a session that must be recorded. ServiceUnavailable."""
@@ -116,6 +118,13 @@ class Recording:
         """Bytes on their way to the member."""
         self._recorder.from_client(data, time.time())
         self._look()
+
+    @property
+    def summary(self) -> str:
+        """What there is of it, for the audit record of its request: its state, and the SHA-256 of the recording."""
+        if self._keeping is None:
+            return ""
+        return "cut" if self.ended is None else f"{self.ended.state.value} sha256:{self.ended.sha256}"
 
     @property
     def behind(self) -> bool:
@@ -214,6 +223,7 @@ class Recording:
                     lost=recorder.lost,
                 )
                 await self._until_stored(partial(self._store.end, self.about.id, end))
+                self.ended = end
                 return end
         except TimeoutError:
             log.warning("a recording has no end: it cannot be stored", extra={"session": self.about.id})

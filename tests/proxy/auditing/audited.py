@@ -7,9 +7,13 @@ from typing import Any
 
 import msgspec
 
+from skerry import subjects
+from skerry.api.kinds import AUDIT_POLICY
 from skerry.audit.export import ExportedBatch, ExportHead
 from skerry.audit.verify import Verification, WriterReport
 from skerry.identity.assertion import check_record
+from skerry.storage import Store
+from tests.fixtures.nats import eventually
 from tests.proxy.conftest import World
 
 
@@ -40,3 +44,12 @@ def verified(head: ExportHead, batches: list[ExportedBatch], now: float) -> list
     for batch in batches:
         verification.take(batch.stored_batch())
     return verification.reports(now)
+
+
+async def use(host: World, *rules: dict[str, Any]) -> None:
+    """Store the policy, and wait until the front door decides by it."""
+    before = host.proxy.audit.auditor.policy
+    async with host.nats.bus("audit") as bus:
+        store = Store(await bus.bucket(subjects.RESOURCES), AUDIT_POLICY)
+        await store.create({"metadata": {"name": "default"}, "spec": {"rules": list(rules)}})
+    await eventually(lambda: host.proxy.audit.auditor.policy is not before)

@@ -10,14 +10,12 @@ import msgspec
 import pytest
 
 from skerry import subjects
-from skerry.api.kinds import AUDIT_POLICY
 from skerry.audit import event
 from skerry.bus.jetstream import api
 from skerry.identity.services import STREAMS
-from skerry.storage import Store
 from skerry.storage.buckets import stream_config
 from tests.fixtures.nats import eventually
-from tests.proxy.auditing.audited import export, records, verified
+from tests.proxy.auditing.audited import export, records, use, verified
 from tests.proxy.conftest import World
 
 pytestmark = pytest.mark.integration
@@ -200,15 +198,6 @@ async def test_what_was_made_is_named(host: World) -> None:
     assert record["annotations"][event.RECEIVED] == str(len(body))
     _, batches = await export(host)
     assert not any(b"s3cret-value" in each.body for each in batches)
-
-
-async def use(host: World, *rules: dict[str, Any]) -> None:
-    """Store the policy, and wait until the front door decides by it."""
-    before = host.proxy.audit.auditor.policy
-    async with host.nats.bus("audit") as bus:
-        store = Store(await bus.bucket(subjects.RESOURCES), AUDIT_POLICY)
-        await store.create({"metadata": {"name": "default"}, "spec": {"rules": list(rules)}})
-    await eventually(lambda: host.proxy.audit.auditor.policy is not before)
 
 
 async def test_a_policy_may_ask_for_bodies(host: World) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from skerry.http import Exchange, Raw
+from skerry.http import Client, Exchange, Raw
 from skerry.httpwire.head import Headers
 from skerry.httpwire.websocket import (
     NORMAL,
@@ -21,6 +21,7 @@ from skerry.httpwire.websocket import (
     close,
     frame,
 )
+from tests.proxy.auditing.audited import use
 from tests.proxy.conftest import World
 
 EXEC = b"/clusters/m1/api/v1/namespaces/shop/pods/web-1/exec"
@@ -117,11 +118,12 @@ async def terminal(
     query: bytes = b"?command=sh&tty=true&stdin=true",
     token: bytes = b"",
     offers: tuple[bytes, ...] = (PROTOCOL,),
+    client: Client | None = None,
 ) -> AsyncIterator[Terminal]:
-    """A session with a terminal through the front door."""
+    """A session with a terminal through the front door, or through the one that `client` leads to."""
     nonce = os.urandom(16)
     head = host.head(b"GET", EXEC + query, token, asking(nonce, list(offers)), upgrade=b"websocket")
-    response = await host.client.request(head)
+    response = await (client or host.client).request(head)
     assert response.status == 101, await response.body(10_000)
     raw = response.raw
     assert raw is not None
@@ -130,3 +132,9 @@ async def terminal(
         yield Terminal(raw, list(response.headers))
     finally:
         raw.abort()
+
+
+async def demand(host: World, *, required: bool = False) -> None:
+    """The policy: sessions with a terminal are recorded."""
+    resources = [{"resources": ["pods/exec", "pods/attach"]}]
+    await use(host, {"level": "Request", "resources": resources, "record": "tty", "required": required})

@@ -13,16 +13,19 @@ import msgspec
 import pytest
 
 from services.proxy.recording import reading
-from services.proxy.recording.demand import Demand
 from services.proxy.recording.reading import SessionFilter
 from services.proxy.recording.recorder import RESERVED_BYTES
 from services.proxy.recording.store import Recordings
 from skerry.api.recordings import RecordedSession, RecordingState
-from skerry.http import Cut
+from skerry.audit import event
+from skerry.http import Client, Cut, HttpError
+from skerry.http.tls import client_context
 from tests.fixtures.nats import eventually
+from tests.proxy.auditing.audited import records
 from tests.proxy.conftest import World
 from tests.proxy.recording.frames import lines, marks, shown
-from tests.proxy.recording.member import EXEC, PATH, Shell, terminal
+from tests.proxy.recording.member import EXEC, PATH, Shell, demand, terminal
+from tests.tower.test_process import environment, port_of, tower
 
 pytestmark = pytest.mark.integration
 PASSWORD = b"correct-horse-battery"
@@ -31,11 +34,21 @@ PASSWORD = b"correct-horse-battery"
 @pytest.fixture
 async def shell(host: World) -> Shell:
     """What runs in the pod."""
-    await host.nats.make_buckets()
     made = Shell()
     host.recorder.routes[PATH] = made.handle
-    host.proxy.recordings.demand = Demand(required=False)
     return made
+
+
+@pytest.fixture
+async def recorded(host: World, shell: Shell) -> None:
+    """Sessions are recorded."""
+    await demand(host)
+
+
+@pytest.fixture
+async def required(host: World, shell: Shell) -> None:
+    """They must be."""
+    await demand(host, required=True)
 
 
 @pytest.fixture
@@ -64,6 +77,7 @@ async def _one(store: Recordings, *states: RecordingState) -> RecordedSession:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("recorded")
 async def test_a_session_is_recorded_and_nothing_that_was_typed(host: World, shell: Shell, store: Recordings) -> None:
     offers = (b"base64.channel.k8s.io", b"v5.channel.k8s.io", b"v4.channel.k8s.io")
     async with terminal(host, b"?command=sh&command=-l&tty=1&container=app", offers=offers) as client:
@@ -90,9 +104,16 @@ async def test_a_session_is_recorded_and_nothing_that_was_typed(host: World, she
     assert (head["width"], head["height"]) == (100, 30)
     assert shown(events) == "Käse\r\n" + PASSWORD.decode().upper()
     assert PASSWORD not in content
+    (record,) = [
+        each for each in await records(host, b"resource=pods/exec", count=2) if each["stage"] == "ResponseComplete"
+    ]
+    assert record["auditID"] == session.audit_id
+    assert record["annotations"][event.SESSION] == session.id
+    assert record["annotations"][event.RECORDING] == f"complete sha256:{session.sha256}"
 
 
 @pytest.mark.parametrize("query", [b"?command=sh&stdin=true", b"?command=sh&tty=false", b"?command=sh&tty=0"])
+@pytest.mark.usefixtures("recorded")
 async def test_a_session_without_a_terminal_is_not_recorded(
     query: bytes, host: World, shell: Shell, store: Recordings
 ) -> None:
@@ -115,6 +136,7 @@ async def test_a_session_without_a_terminal_is_not_recorded(
         ),
     ],
 )
+@pytest.mark.usefixtures("recorded")
 async def test_what_could_not_be_read_is_refused_with_the_remedy(
     upgrade: bytes, headers: list[tuple[bytes, bytes]], remedy: str, host: World, shell: Shell, store: Recordings
 ) -> None:
@@ -127,6 +149,7 @@ async def test_what_could_not_be_read_is_refused_with_the_remedy(
     assert await _sessions(store) == []
 
 
+@pytest.mark.usefixtures("recorded")
 async def test_a_member_that_agrees_on_what_was_not_offered_is_a_bad_gateway(
     host: World, shell: Shell, store: Recordings
 ) -> None:
@@ -147,6 +170,7 @@ async def test_a_member_that_agrees_on_what_was_not_offered_is_a_bad_gateway(
     assert await _sessions(store) == []
 
 
+@pytest.mark.usefixtures("recorded")
 async def test_a_session_that_floods_is_recorded_to_the_limit_and_goes_on(
     host: World, shell: Shell, store: Recordings
 ) -> None:
@@ -165,23 +189,36 @@ async def test_a_session_that_floods_is_recorded_to_the_limit_and_goes_on(
     assert "the recording ends here" in marks(lines(await _content(store, session)))[-2]
 
 
-async def test_what_was_shown_is_stored_while_it_goes_on_and_stays_where_no_end_follows(
+@pytest.mark.usefixtures("recorded")
+async def test_a_front_door_that_is_killed_leaves_what_was_shown_until_a_second_before(
     host: World, shell: Shell, store: Recordings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with terminal(host) as client:
-        await shell.begun.wait()
-        await shell.show(b"before ")
-        await client.until(b"before ")
-        session = await _one(store, RecordingState.RUNNING)
-        async with asyncio.timeout(5):
-            while b"before" not in await _content(store, session):
-                await asyncio.sleep(0.05)
-        monkeypatch.setattr(reading, "SILENT_S", -1.0)
-        (session,) = await _sessions(store)
-        assert session.state is RecordingState.CUT
-        assert (session.bytes, session.sha256) == (len(await _content(store, session)), msgspec.UNSET)
+    async with tower(environment(host.nats)) as process:
+        port = port_of(await process.until("listening"))
+        await process.until("ready")
+        door = Client("127.0.0.1", port, client_context(ca_data=host.nats.ca_pem))
+        try:
+            async with terminal(host, client=door) as client:
+                await shell.begun.wait()
+                await shell.show(b"before ")
+                await client.until(b"before ")
+                session = await _one(store, RecordingState.RUNNING)
+                async with asyncio.timeout(5):
+                    while b"before" not in await _content(store, session):
+                        await asyncio.sleep(0.05)
+                process.process.kill()
+                with pytest.raises(HttpError):
+                    await client.until(b"never")
+        finally:
+            await door.close()
+    monkeypatch.setattr(reading, "SILENT_S", -1.0)
+    (session,) = await _sessions(store)
+    assert session.state is RecordingState.CUT
+    assert (session.bytes, session.sha256) == (len(await _content(store, session)), msgspec.UNSET)
+    assert shown(lines(await _content(store, session))) == "before "
 
 
+@pytest.mark.usefixtures("recorded")
 async def test_the_person_leaves_and_the_recording_has_its_end(host: World, shell: Shell, store: Recordings) -> None:
     async with terminal(host) as client:
         await shell.begun.wait()
@@ -192,8 +229,8 @@ async def test_the_person_leaves_and_the_recording_has_its_end(host: World, shel
     assert shown(lines(await _content(store, session))) == "$ "
 
 
+@pytest.mark.usefixtures("required")
 async def test_a_required_session_begins_with_its_recording(host: World, shell: Shell, store: Recordings) -> None:
-    host.proxy.recordings.demand = Demand(required=True)
     async with terminal(host) as client:
         await shell.begun.wait()
         assert [each.required for each in await _sessions(store)] == [True]
@@ -203,10 +240,10 @@ async def test_a_required_session_begins_with_its_recording(host: World, shell: 
     await _one(store, RecordingState.COMPLETE)
 
 
+@pytest.mark.usefixtures("required")
 async def test_what_the_member_refuses_is_told_of_a_required_session(
     host: World, shell: Shell, store: Recordings
 ) -> None:
-    host.proxy.recordings.demand = Demand(required=True)
 
     async def refuse(exchange: Any) -> None:
         await exchange.respond(403, [], b"{}")
@@ -222,8 +259,8 @@ async def test_what_the_member_refuses_is_told_of_a_required_session(
     await _one(store, RecordingState.REFUSED)
 
 
+@pytest.mark.usefixtures("required")
 async def test_a_required_session_that_cannot_be_read_is_cut(host: World, shell: Shell, store: Recordings) -> None:
-    host.proxy.recordings.demand = Demand(required=True)
     async with terminal(host) as client:
         await shell.begun.wait()
         assert shell.raw is not None

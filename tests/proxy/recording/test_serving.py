@@ -31,7 +31,6 @@ DAY_S = 86400.0
 @pytest.fixture
 async def store(host: World) -> AsyncIterator[Recordings]:
     """All recordings."""
-    await host.nats.make_buckets()
     async with host.nats.bus("proxy") as connected:
         await connected.ready()
         yield Recordings(connected)
@@ -157,6 +156,8 @@ async def test_who_follows_is_cut_when_the_token_is_revoked(host: World, store: 
 
 
 async def test_where_nothing_is_stored_the_answer_says_so(host: World) -> None:
+    async with host.nats.open_bus("thief") as bus:
+        await bus.request("$JS.API.STREAM.DELETE.RECORDINGS", b"", timeout_s=5)
     answer = await host.ask(SESSIONS)
     assert answer.status in (404, 503)
     assert "RECORDINGS" in answer.json()["message"]
