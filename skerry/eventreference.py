@@ -35,7 +35,7 @@ $ curl --cacert ca.crt -H "Authorization: Bearer $TOKEN" "https://$HOST/events?s
 
 `GET /events` is for `skerry:monitor` and administrators. `since` is a duration or a time, `after` the `sequence` of an event, `kind`,
 `cluster` and `type` (a pattern) can be repeated, and with `follow` the answer goes on; an empty line says that it lives. Events are kept
-for seven days, up to 2 GB.
+for seven days, up to 2 GB. [Webhooks](sinks.md) post them to whoever is to know.
 
 ## Form
 

@@ -72,9 +72,10 @@ _PRIVATE = frozenset(
     (
         ("", "secrets"), ("", "configmaps"), ("authentication.k8s.io", "tokenreviews"),
         ("skerry.dev", "credentials"), ("skerry.dev", "jointokens"), ("skerry.dev", "inspectioncredentials"),
+        ("skerry.dev", "eventsinks"),
     )
 )  # fmt: skip
-"""Kinds whose bodies hold secrets, or are answered with one."""
+"""Kinds whose bodies hold secrets, or are answered with one: the URL of a webhook often is one."""
 _REVIEWS = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
 _LEFT_ALONE = frozenset(("token", "proxy"))
 _COMMANDS = frozenset(("exec", "attach", "portforward"))

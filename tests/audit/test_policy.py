@@ -121,7 +121,7 @@ PRIVATE = (
     "/api/v1/namespaces/a/secrets", "/api/v1/namespaces/a/configmaps/c", "/api/v1/namespaces/a/serviceaccounts/s/token",
     "/apis/authentication.k8s.io/v1/tokenreviews", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
     "/apis/skerry.dev/v1alpha1/credentials", "/apis/skerry.dev/v1alpha1/jointokens/t", "/apis/skerry.dev/v1alpha1/inspectioncredentials",
-    "/apis/skerry.dev/v1alpha1/clusters/m1/connection", "/api/v1/namespaces/a/services/s/proxy/login", "/logs",
+    "/apis/skerry.dev/v1alpha1/eventsinks", "/apis/skerry.dev/v1alpha1/clusters/m1/connection", "/api/v1/namespaces/a/services/s/proxy/login", "/logs",
 )  # fmt: skip
 
 
