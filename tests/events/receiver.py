@@ -13,7 +13,7 @@ import msgspec
 
 from skerry.identity.x509 import create_ca, issue_server
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class Got(NamedTuple):

@@ -162,14 +162,14 @@ class World:
             document = self.find(name)
             return document is not None and bool(holds(document))
 
-        await eventually(true, 40.0)
+        await eventually(true, 80.0)
         document = self.find(name)
         assert document is not None
         return document
 
     async def gone(self, name: str) -> None:
         """Wait until there is no sink of this name."""
-        await eventually(lambda: self.find(name) is None, 40.0)
+        await eventually(lambda: self.find(name) is None, 80.0)
 
 
 class Clock:
@@ -209,6 +209,7 @@ async def world(host: NatsHost, clock: Callable[[], float] = time.time, *, serve
         Bus(host.settings("proxy"), lambda: host.service("proxy")) as front,
         host.open_bus("anybody") as anybody,
     ):
+        await host.make_buckets()
         await anybody.request(
             f"$JS.API.STREAM.PURGE.{subjects.EVENT_STREAM}"
         )  # a sink begins with the second of its making
