@@ -16,9 +16,9 @@ from services.events.filters import filters, problem
         (["dev.skerry.cluster.notready"], [], ("event.cluster.*.notready",)),
         (["dev.skerry.apprelease.failed"], [], ("event.apprelease.*.*.failed",)),
         (
-            ["dev.skerry.system.*", "dev.skerry.member.applyfailed"],
+            ["dev.skerry.system.*", "dev.skerry.member.*"],
             [],
-            ("event.member.*.applyfailed", "event.system.>"),
+            ("event.member.>", "event.system.>"),
         ),
         (["dev.skerry.cluster.*", "dev.skerry.cluster.notready"], [], ("event.cluster.>",)),
         (["dev.skerry.cluster.notready", "dev.skerry.*", "dev.skerry.app.*"], [], ("event.>",)),
