@@ -260,7 +260,7 @@ def test_a_direct_member_is_reached_from_the_pods_of_the_host(
             plain_cluster.kubectl("get", "namespaces", "-o", "name").decode().split()
             == node.kubectl(f"skerry-{BERGEN}", "get", "namespaces", "-o", "name").split()
         )
-        node.skerry("cluster", "remove", BERGEN)
+        node.ok([SKERRY, "cluster", "remove", BERGEN, "--host-kubeconfig", str(node.admin)])
     told("get, apply, watch on a direct member from the host's pods")
 
 
