@@ -131,7 +131,9 @@ class Proxy:
         recordings = Recordings(connected)
         self.recordings, self._played = RecordingDesk(recordings), RecordingReader(recordings)
         self._access = AccessLog()
-        self.audit = AuditLog(connected, self.id, settings.host_uid, self._signer, self._metrics, self._cache)
+        self.audit = AuditLog(
+            connected, self.id, settings.host_uid, self._signer, self._metrics, self._cache, self._tell_gap
+        )
         self._cuts = Cuts()
         self._recorder = recording(connected, settings.host_uid)
         self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
@@ -336,6 +338,9 @@ class Proxy:
                 frozenset().union(*(each.clusters for each in touched)),
             )
         )
+
+    def _tell_gap(self) -> None:
+        self._recorder.system("AuditGap", self.id, "the audit log could not be written: records were given up")
 
     def _leaves(self, member: MemberRoute) -> None:
         self._left.append((asyncio.get_running_loop().time(), member))

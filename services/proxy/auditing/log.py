@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from services.proxy.auditing.queue import RecordQueue
@@ -42,16 +43,24 @@ class AuditLog:
     """Made before the first request; `keep` runs until the last is over, then `close`."""
 
     def __init__(
-        self, bus: Bus, name: str, host_uid: str, signer: RootedSigner, metrics: Metrics, cache: Informer
+        self,
+        bus: Bus,
+        name: str,
+        host_uid: str,
+        signer: RootedSigner,
+        metrics: Metrics,
+        cache: Informer,
+        tell_gap: Callable[[], None] = lambda: None,
     ) -> None:
-        """The policy is that of `cache`."""
+        """The policy is that of `cache`; `tell_gap` is called when records are given up."""
+        self._tell_gap = tell_gap
         stream = AuditStream(bus)
         self._cache, self._metrics = cache, metrics
-        self._queue = RecordQueue(self._lost)
-        self._writer = AuditWriter(stream, SERVICE, name, signer, self._queue, stored=self._stored)
-        self.auditor = Auditor(self._queue)
+        self.queue = RecordQueue(self._lost)
+        self._writer = AuditWriter(stream, SERVICE, name, signer, self.queue, stored=self._stored)
+        self.auditor = Auditor(self.queue)
         self.reader = AuditReader(stream, host_uid, lambda: (signer.root,) if signer.root else ())
-        metrics.watch_audit(lambda: float(self._queue.bytes))
+        metrics.watch_audit(lambda: float(self.queue.bytes))
         cache.add_event_handler(AUDIT_POLICY, lambda change: self._decide_anew())
         cache.add_event_handler(CLUSTER, self._relabelled)
 
@@ -85,6 +94,7 @@ class AuditLog:
 
     def _lost(self, records: int) -> None:
         self._metrics.audit_lost.value += records
+        self._tell_gap()
 
     def _stored(self, records: int) -> None:
         self._metrics.audit_records.value += records

@@ -245,3 +245,16 @@ async def test_what_must_be_recorded_is_not_executed_while_it_cannot_be(host: Wo
         await bus.stream(row.name, create=stream_config(row, 1))
     await eventually(lambda: not host.proxy.not_ready(), 10)
     assert (await host.ask(b"/clusters/m1/api/v1/pods")).status == 200
+
+
+async def test_records_that_were_given_up_are_an_event(host: World) -> None:
+    async with host.nats.open_bus("maker") as bus:
+        await api(await bus.connection(5), f"STREAM.DELETE.{subjects.AUDIT}")
+        for _ in range(300):
+            host.proxy.audit.queue.add(b"x" * 99_999 + b"\n", "2026-11-28T10:00:00.000000Z")
+        assert host.proxy.audit.queue.bytes < 20 * 1024 * 1024
+        events = await bus.stream(subjects.EVENT_STREAM)
+        async with asyncio.timeout(15):
+            while (told := await events.last("event.system.*.auditgap")) is None:
+                await asyncio.sleep(0.05)
+    assert host.proxy.id in told.subject
