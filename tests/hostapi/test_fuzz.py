@@ -18,6 +18,8 @@ import yaml
 
 from services.appstore import service as appstore
 from services.appstore.settings import AppStoreSettings
+from services.audit import service as audit
+from services.audit.settings import AuditSettings
 from services.events import service as events
 from services.events.settings import EventsSettings
 from skerry.identity.keyfiles import SECRETS_KEY
@@ -191,10 +193,11 @@ def check(request: tuple[str, str, bytes | None, dict[str, str]], answer: Answer
 
 @pytest.fixture
 async def store(nats_host: NatsHost) -> AsyncIterator[None]:
-    """The owners of the App Store's kinds, which take bodies of any length too, and of EventSinks."""
+    """The owners of the App Store's kinds, which take bodies of any length too, of EventSinks, and of AuditPolicies."""
     key = nats_host.keys_dir / SECRETS_KEY
     async with (
         serving(nats_host, (appstore.SERVICE, AppStoreSettings(app_store_secrets_key_file=key))),
+        serving(nats_host, (audit.SERVICE, AuditSettings())),
         serving(nats_host, (events.SERVICE, EventsSettings(events_secrets_key_file=key))),
     ):
         yield
