@@ -99,8 +99,8 @@ def test_every_kind_has_its_command(capsys: Captured) -> None:
         "requests",
         "providers",
         "revocations",
-        "audit-policies",
         "sinks",
+        "audit-policies",
     ]
     assert set(LISTED.values()) == {kind for kind in KINDS if kind.owner != "appstore"}  # skerry app lists those
     for command, kind in LISTED.items():
