@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from skerry.cli.__main__ import main
-from skerry.cli.commands import sessions
-from skerry.cli.commands.sessions import Pace
+from skerry.cli.commands.audit import sessions
+from skerry.cli.commands.audit.sessions import Pace
 from skerry.errors import Gone, NotFound
 
 Captured = pytest.CaptureFixture[str]
@@ -211,7 +211,7 @@ def test_it_is_paced_as_it_happened_faster_and_without_the_pauses() -> None:
 def test_a_terminal_is_played_to_and_left_as_it_was(host: Host, tmp_path: Path) -> None:
     program = f"""
 import json
-from skerry.cli.commands import sessions
+from skerry.cli.commands.audit import sessions
 class Host:
     def lines(self, path, *, quiet_s):
         if path == "/audit/sessions/{ID}":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from skerry.cli.commands import sessions
-from skerry.cli.commands.audit import listing, verifying
+from skerry.cli.commands.audit import listing, sessions, verifying
 
 audit = typer.Typer(
     invoke_without_command=True, help="Who did what through this host, and whether the record of it is whole."
