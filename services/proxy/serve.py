@@ -131,11 +131,11 @@ class Proxy:
         recordings = Recordings(connected)
         self.recordings, self._played = RecordingDesk(recordings), RecordingReader(recordings)
         self._access = AccessLog()
-        self.audit = AuditLog(
-            connected, self.id, settings.host_uid, self._signer, self._metrics, self._cache, self._tell_gap
-        )
         self._cuts = Cuts()
         self._recorder = recording(connected, settings.host_uid)
+        self.audit = AuditLog(
+            connected, self.id, settings.host_uid, self._signer, self._metrics, self._cache, self._recorder
+        )
         self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
@@ -338,9 +338,6 @@ class Proxy:
                 frozenset().union(*(each.clusters for each in touched)),
             )
         )
-
-    def _tell_gap(self) -> None:
-        self._recorder.system("AuditGap", self.id, "the audit log could not be written: records were given up")
 
     def _leaves(self, member: MemberRoute) -> None:
         self._left.append((asyncio.get_running_loop().time(), member))

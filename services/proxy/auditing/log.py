@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from services.proxy.auditing.queue import RecordQueue
@@ -19,6 +18,7 @@ from skerry.api.kinds import AUDIT_POLICY, CLUSTER
 from skerry.api.messages import Caller
 from skerry.audit.policy import AuditDecision, Policy
 from skerry.bus import Bus
+from skerry.controller.recorder import Recorder
 from skerry.http import Exchange
 from skerry.informer import Change, Informer
 
@@ -50,10 +50,10 @@ class AuditLog:
         signer: RootedSigner,
         metrics: Metrics,
         cache: Informer,
-        tell_gap: Callable[[], None] = lambda: None,
+        recorder: Recorder,
     ) -> None:
-        """The policy is that of `cache`; `tell_gap` is called when records are given up."""
-        self._tell_gap = tell_gap
+        """The policy is that of `cache`; `recorder` tells that records were given up."""
+        self._name, self._recorder = name, recorder
         stream = AuditStream(bus)
         self._cache, self._metrics = cache, metrics
         self.queue = RecordQueue(self._lost)
@@ -94,7 +94,7 @@ class AuditLog:
 
     def _lost(self, records: int) -> None:
         self._metrics.audit_lost.value += records
-        self._tell_gap()
+        self._recorder.system("AuditGap", self._name, "the audit log could not be written: records were given up")
 
     def _stored(self, records: int) -> None:
         self._metrics.audit_records.value += records
