@@ -182,11 +182,16 @@ def provider_of(body: bytes) -> ProviderVersion | None:
 
 
 def revoked_of(body: bytes) -> RevokedUser:
-    """The user in a stored Revocation. ValueError (or msgspec's) if it cannot be read."""
-    spec = _revocation(body).spec
-    if spec.disabled or spec.before is msgspec.UNSET:
-        return RevokedUser(spec.user, math.inf)
-    return RevokedUser(spec.user, seconds(spec.before))
+    """The user in a stored Revocation. One that cannot be read takes everything back from whom its name says: to let somebody in
+    by mistake is worse.
+    """
+    try:
+        spec = _revocation(body).spec
+        before = math.inf if spec.disabled or spec.before is msgspec.UNSET else seconds(spec.before)
+    except (msgspec.DecodeError, ValueError):
+        log.exception("a stored Revocation cannot be read, so all of its user's credentials are refused")
+        return RevokedUser("", math.inf)
+    return RevokedUser(spec.user, before)
 
 
 def member_of(body: bytes) -> MemberRoute | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from services.proxy.members.directory import Directory, MemberRoute
-from skerry.api.kinds import KINDS
+from skerry.api.identities import revocation_name
+from skerry.api.kinds import KINDS, REVOCATION
+from skerry.api.names import API_VERSION
 from skerry.bus import Entry, Filled
 from skerry.informer import Informer
+from skerry.storage.documents import seal
+from skerry.subjects import key
 from tests.informer.entries import entry, purged
 
 
@@ -72,3 +77,27 @@ def test_who_only_changes_does_not_go(world: World) -> None:
     assert member.reason == "x"
     assert world.left == []
     assert world.changes == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "before"),
+    [
+        ({"user": "alice"}, math.inf),
+        ({"user": "alice", "before": "2026-01-01T00:00:00Z"}, 1767225600.0),
+        ({"user": "alice", "before": "yesterday"}, math.inf),
+        ({"user": 7}, math.inf),
+    ],
+    ids=("all", "until then", "no time", "no user"),
+)
+def test_a_revocation_that_cannot_be_read_takes_everything_back(
+    world: World, spec: dict[str, Any], before: float
+) -> None:
+    name = revocation_name("alice")
+    document = {"apiVersion": API_VERSION, "kind": "Revocation", "metadata": {"name": name, "uid": "r"}, "spec": spec}
+    world.informer.take(Entry(key(REVOCATION.group, REVOCATION.kind, "", name), seal(document, writes=("w",)), 5, 0.0))
+
+    revoked = world.directory.revoked("alice")
+
+    assert revoked is not None
+    assert revoked.before == before
+    assert world.directory.revoked("bob") is None
