@@ -16,7 +16,7 @@ SYSTEM_EVENTS = {
     "Draining": "a process takes no new requests and finishes what runs",
     "KeyRotated": "a key of the host was replaced",
     "AuditGap": "records of the audit are missing",
-    "AuditAnchor": "the heads of all audit writers, signed: a copy outside shows that nothing was rewritten",
+    "AuditAnchor": "where the audit logs end that went on: a copy outside shows later that nothing was rewritten",
     "Lost": "events did not fit the queue of a process and are missing",
 }
 """Reasons of events of the kind `system`, and what each means. The name of one is that of whom or what it is about."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.audit.verify import AnchoredHead, StoredBatch
 
 MEDIA = "application/x-ndjson"
+ANCHOR, PREVIOUS = "anchor", "previous"
+"""Details of the event that tells an anchor: its JSON, and the SHA-256 of the one before it."""
 
 
 class ExportHead(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -30,10 +35,40 @@ class AuditAnchor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     kind: Literal["AuditAnchor"] = "AuditAnchor"
     host: str
-    roots: tuple[str, ...]
-    """Public keys that certified the writers: what is verified with the anchor believes these."""
+    roots: tuple[str, ...] = ()
+    """Public keys that certified the writers: what is verified with the anchor believes these; without any, those that the log names."""
     at: str
     heads: tuple[AnchoredHead, ...]
+
+
+def anchor_of(data: bytes) -> AuditAnchor:
+    """What `skerry audit anchor` wrote, or all that events of anchors tell: as a webhook brought them (JSON, one or a line each), or as
+    `skerry events -o json` lists them. ValueError if it is neither, or of several hosts.
+    """
+    with contextlib.suppress(msgspec.DecodeError):
+        return decoded(data, AuditAnchor)
+    anchors = [decoded(text.encode(), AuditAnchor) for text in _told(data)]
+    if not anchors or len({each.host for each in anchors}) > 1:
+        raise ValueError("it holds no anchor, or those of several hosts")
+    heads: dict[str, AnchoredHead] = {}
+    for head in (head for each in anchors for head in each.heads):
+        if head.writer not in heads or heads[head.writer].last < head.last:
+            heads[head.writer] = head
+    return AuditAnchor(host=anchors[0].host, at=max(each.at for each in anchors), heads=tuple(heads.values()))
+
+
+def _told(data: bytes) -> Iterator[str]:
+    """The anchors in events."""
+    try:
+        whole = decoded(data)
+        events = whole if isinstance(whole, list) else [whole]
+    except msgspec.DecodeError:
+        events = [decoded(line) for line in data.splitlines() if line.strip()]
+    for event in events:
+        content = event.get("data") if isinstance(event, dict) else None
+        details = content.get("details") if isinstance(content, dict) else None
+        if isinstance(details, dict) and isinstance(details.get(ANCHOR), str):
+            yield details[ANCHOR]
 
 
 class ExportedBatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -119,9 +119,11 @@ class Stream:
         """The last message with that subject, asked from the stream's leader; None if there is none."""
         return await self._asked({"last_by_subj": subject})
 
-    async def info(self) -> dict[str, Any]:
-        """Configuration and state."""
-        return await api(await self._link.connection(TIMEOUT_S), f"STREAM.INFO.{self.name}")
+    async def info(self, subject: str = "") -> dict[str, Any]:
+        """Configuration and state; with a subject (`a.>`) the state has `subjects`: how many messages each of them has, of 100,000
+        at most."""
+        body = json.dumps({"subjects_filter": subject}).encode() if subject else b""
+        return await api(await self._link.connection(TIMEOUT_S), f"STREAM.INFO.{self.name}", body)
 
     async def _asked(self, question: dict[str, Any]) -> StoredMessage | None:
         body, subject = json.dumps(question).encode(), f"STREAM.MSG.GET.{self.name}"

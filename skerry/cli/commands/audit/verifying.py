@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from skerry.api.decode import decoded
-from skerry.audit.export import AuditAnchor, ExportedBatch, ExportHead
+from skerry.audit.export import AuditAnchor, ExportedBatch, ExportHead, anchor_of
 from skerry.audit.verify import Verification, WriterReport
 from skerry.cli import output
 from skerry.cli.commands.audit.listing import moment
@@ -33,7 +33,11 @@ def verify(
     ] = None,
     anchor_file: Annotated[
         Path | None,
-        typer.Option("--anchor", metavar="FILE", help="What was there at a time, from: skerry audit anchor."),
+        typer.Option(
+            "--anchor",
+            metavar="FILE",
+            help="What was there at a time, from: skerry audit anchor, or events of anchors.",
+        ),
     ] = None,
     root: Annotated[
         list[str] | None,
@@ -141,7 +145,7 @@ def read(
         head = decoded(next(source, b""), ExportHead)
         if anchor is not None and anchor.host != head.host:
             raise Failure(f"the anchor is of host {anchor.host}, and {where} gave the log of host {head.host}", FAILED)
-        believed = roots or (anchor.roots if anchor is not None else head.roots)
+        believed = roots or (anchor.roots if anchor is not None and anchor.roots else head.roots)
         verification = Verification(
             lambda text: check_record(believed, text, 0.0),
             first_sequence=head.first + partial,
@@ -159,10 +163,10 @@ def read(
 
 def _anchor_of(file: Path) -> AuditAnchor:
     try:
-        return decoded(file.read_bytes(), AuditAnchor)
+        return anchor_of(file.read_bytes())
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}", FAILED) from error
-    except msgspec.DecodeError as error:
+    except (ValueError, msgspec.DecodeError) as error:
         raise Failure(f"{file} is no anchor of an audit log: {error}", FAILED) from error
 
 
