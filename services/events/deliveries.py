@@ -256,15 +256,16 @@ class Deliveries:
             return 0
         state = await consumer.state()
         pending = state.pending + state.unacknowledged
+        answer, event, at, failures = progress.last, progress.last_event, progress.last_at, progress.failures
         fields: Document = {"pending": pending}
         if progress.dead_changed:
             progress.dead_changed = False
             fields["dead"] = len(await self._letters.all(item.uid))
-        found = verdicts.verdict(progress.last, progress.failures) if progress.last_at else None
-        if progress.last_at:
-            fields["last"] = verdicts.answered(progress.last, progress.last_event, progress.last_at)
-        await self._tell(item, fields, {} if found is None else {verdicts.READY: found})
-        if verdicts.gone(progress.last):
+        if at:
+            fields["last"] = verdicts.answered(answer, event, at)
+        verdict = verdicts.verdict(answer, failures) if at else None
+        await self._tell(item, fields, {} if verdict is None else {verdicts.READY: verdict})
+        if at and verdicts.gone(answer):
             await self._pause(item)
         return pending
 

@@ -113,7 +113,7 @@ class ExceededError(Exception):
 
 
 class RolledBackError(Exception):
-    """A member has a number that this ledger never asked with: it is older than what was done with it. See `recovering`."""
+    """A member has a number that this ledger never asked with: it is older than what was done with it. See `recover`."""
 
 
 class NotAttestedError(Exception):
@@ -142,7 +142,7 @@ def _leases(ledger: Ledger, cluster: str = "") -> Iterator[Lease]:
     return (lease for key, lease in ledger.leases.items() if cluster in ("", key.cluster))
 
 
-def asked(ledger: Ledger, key: LeaseKey, uid: str, amounts: Amounts, limits: Limits) -> Ledger:
+def ask(ledger: Ledger, key: LeaseKey, uid: str, amounts: Amounts, limits: Limits) -> Ledger:
     """Ask for other amounts, or begin a lease. ExceededError, NotAttestedError; ValueError: one lease too many."""
     lease = _open_lease(ledger, key, uid)
     if lease.number and lease.asked == amounts:
@@ -170,7 +170,7 @@ def _check_growth(ledger: Ledger, key: LeaseKey, lease: Lease, resource: str, am
             raise ExceededError(resource, growth - max(room, 0), cluster)
 
 
-def adopted(ledger: Ledger, key: LeaseKey, uid: str, used: Amounts) -> Ledger:
+def adopt(ledger: Ledger, key: LeaseKey, uid: str, used: Amounts) -> Ledger:
     """Begin to limit resources of which a namespace uses something that nobody admitted: the one step that may lend beyond the total.
     As long as the sum is above it nothing grows. What the lease limits already stays as it is. NotAttestedError; ValueError: one
     lease too many.
@@ -197,7 +197,7 @@ def _open_lease(ledger: Ledger, key: LeaseKey, uid: str) -> Lease:
     return lease
 
 
-def ended(ledger: Ledger, key: LeaseKey) -> Ledger:
+def end(ledger: Ledger, key: LeaseKey) -> Ledger:
     """Ask for the removal of a quota: its namespace is released, or the whole quota goes. Counted until the member proves it."""
     lease = ledger.leases.get(key)
     if lease is None or lease.ending:
@@ -205,12 +205,12 @@ def ended(ledger: Ledger, key: LeaseKey) -> Ledger:
     return _with(ledger, key, msgspec.structs.replace(lease, number=ledger.number + 1, ending=True))
 
 
-def forfeited(ledger: Ledger, key: LeaseKey) -> Ledger:
+def forfeit(ledger: Ledger, key: LeaseKey) -> Ledger:
     """Give up on a lease: what may be in use there no longer counts. For a member that is gone for good."""
     return _without(ledger, key)
 
 
-def recovering(ledger: Ledger, recovery: str, number: int, keys: Mapping[LeaseKey, str]) -> Ledger:
+def recover(ledger: Ledger, recovery: str, number: int, keys: Mapping[LeaseKey, str]) -> Ledger:
     """The ledger after it was restored or found older than its members: it knows of no lease what it really is.
 
     `recovery` names this recovery, like no other before; `number` is at least the highest that anybody was seen with; `keys` are
@@ -235,14 +235,14 @@ def _unattested(lease: Lease | None, number: int, uid: str) -> Lease:
     return empty if lease is None else msgspec.structs.replace(lease, number=number, attested=False)
 
 
-def reported_whole(ledger: Ledger, cluster: str, recovery: str) -> Ledger:
+def take_whole_report(ledger: Ledger, cluster: str, recovery: str) -> Ledger:
     """A member has reported all that it has, and repeats which recovery it knew of when it looked."""
     if recovery != ledger.recovery or cluster not in ledger.silent:
         return ledger
     return _recovered(msgspec.structs.replace(ledger, silent=ledger.silent - {cluster}))
 
 
-def reported(ledger: Ledger, key: LeaseKey, report: Report) -> Ledger:
+def take_report(ledger: Ledger, key: LeaseKey, report: Report) -> Ledger:
     """What a report changes. RolledBackError. Reports may come late, twice and in any order."""
     lease = ledger.leases.get(key)
     if report.number > ledger.number:

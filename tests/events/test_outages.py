@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from standardwebhooks.webhooks import Webhook
 
 from skerry.api.kinds import EVENT_SINK
 from skerry.identity.keyfiles import SECRETS_KEY
-from tests.events.receiver import Got, Receiver, Reply, receiver
+from tests.events.receiver import Got, Receiver, Reply
 from tests.events.world import Clock, World, event, replica, world
 from tests.faults.fleet import Process
 from tests.fixtures.nats import NatsHost, eventually
@@ -23,21 +22,6 @@ HOUR_S = 3600.0
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def one(nats_host: NatsHost, clock: Clock, to: Receiver) -> AsyncIterator[World]:
-    async with world(nats_host, clock) as made:
-        yield made
-        for each in list(made.process.informer.list(EVENT_SINK)):
-            await made.write("delete", each.name)
-            await made.gone(each.name)
-
-
-@pytest.fixture
-async def to(tmp_path: Path) -> AsyncIterator[Receiver]:
-    async with receiver(tmp_path / "receiver") as made:
-        yield made
 
 
 async def broken(got: Got) -> Reply:

@@ -162,7 +162,10 @@ class World:
             document = self.find(name)
             return document is not None and bool(holds(document))
 
-        await eventually(true, 80.0)
+        try:
+            await eventually(true, 80.0)
+        except TimeoutError:
+            raise AssertionError(f"sink {name} is not so: {self.find(name)}") from None
         document = self.find(name)
         assert document is not None
         return document

@@ -124,7 +124,7 @@ class World:
         if self.without == "growth in recovery" and base.recovery:
             basis = msgspec.structs.replace(base, recovery="")
         try:
-            after = model.asked(basis, key, namespace.uid, {RESOURCE: amount}, self.limits)
+            after = model.ask(basis, key, namespace.uid, {RESOURCE: amount}, self.limits)
         except (model.ExceededError, model.NotAttestedError):
             return False
         if after is basis:
@@ -138,7 +138,7 @@ class World:
         return self.save(base, after)
 
     def end(self, key: LeaseKey) -> bool:
-        return self.save(self.ledger, model.ended(self.ledger, key))
+        return self.save(self.ledger, model.end(self.ledger, key))
 
     def back_up(self) -> bool:
         self.backups.append(self.ledger)
@@ -150,7 +150,7 @@ class World:
         uids = {key: namespace.uid for key, namespace in self.namespaces.items()}
         self.copies.clear()
         self.ledger = Ledger(number=0)
-        after = model.recovering(backup, f"recovery-{self.recoveries}", self.highest, uids)
+        after = model.recover(backup, f"recovery-{self.recoveries}", self.highest, uids)
         return self.save(self.ledger, after)
 
     # An agent
@@ -240,12 +240,12 @@ class World:
             if self.without == "uid":
                 report = report._replace(uid=lease.uid)
         try:
-            return self.save(self.ledger, model.reported(self.ledger, key, report))
+            return self.save(self.ledger, model.take_report(self.ledger, key, report))
         except model.RolledBackError:
             return self.restore(self.ledger)
 
     def deliver_whole(self, cluster: str, recovery: str) -> bool:
-        return self.save(self.ledger, model.reported_whole(self.ledger, cluster, recovery))
+        return self.save(self.ledger, model.take_whole_report(self.ledger, cluster, recovery))
 
     # The member's cluster
 

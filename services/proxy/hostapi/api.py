@@ -67,7 +67,7 @@ class ApiExchange(Protocol):
     async def upgrade(self, head: ResponseHead) -> Raw: ...
 
 
-class _Asked(NamedTuple):
+class _ApiRequest(NamedTuple):
     """One request while it is answered."""
 
     exchange: ApiExchange
@@ -152,10 +152,10 @@ class HostApi:
             target = writes.status_read(target, verb)
         if target.kind is None:
             return await self._discover(exchange, target, query)
-        asked = _Asked(exchange, target, query, caller, forwarder)
+        request = _ApiRequest(exchange, target, query, caller, forwarder)
         action = target.kind.action(target.subresource, verb)
         if action is not None:
-            return await self._act(asked, action)
+            return await self._act(request, action)
         everywhere = target.kind.namespaced and not target.namespace
         if target.subresource or verb not in target.kind.verbs or (everywhere and verb not in _OF_ALL):
             return await _refuse(exchange, target, target.kind)
@@ -174,36 +174,38 @@ class HostApi:
                 if authorize(request_attributes) != ties:
                     raise Forbidden("your rights on the host are others now")
 
-            return await self._watch(asked, source, sight, still_allowed)
+            return await self._watch(request, source, sight, still_allowed)
         if verb in ("get", "list"):
-            return await _answer(exchange, 200, await self._read(asked, source, sight))
+            return await _answer(exchange, 200, await self._read(request, source, sight))
         if target.name:
             await self._visibility.check(request_attributes, target.kind, viewer, ties)
-        return await self._write(asked, source, verb, sight)
+        return await self._write(request, source, verb, sight)
 
-    async def _authorized(self, target: Target, asked: Attributes, authorize: Authorize) -> tuple[Tie, ...]:
+    async def _authorized(self, target: Target, attributes: Attributes, authorize: Authorize) -> tuple[Tie, ...]:
         """The ties by which a request is allowed. That it is not, where a namespace decides, is believed only of a cache that is
         current: who asks may have become a member of the workspace just now. Forbidden.
         """
         source = None if target.kind is None or not target.namespace else self._sources[target.kind]
         if source is None:
-            return authorize(asked)
+            return authorize(attributes)
         try:
-            return authorize(asked)
+            return authorize(attributes)
         except Forbidden:
             await source.current()
-            return authorize(asked)
+            return authorize(attributes)
 
     def _reviewed(self, viewer: Viewer) -> Authorize:
         """Authorizes as a self review asks: of one object at once whether it is the caller's."""
 
-        def authorize(asked: Attributes) -> tuple[Tie, ...]:
-            kind = self._by_resource.get((asked.group, asked.resource))
+        def authorize(attributes: Attributes) -> tuple[Tie, ...]:
+            kind = self._by_resource.get((attributes.group, attributes.resource))
             if kind is not None and not kind.namespaced:
-                asked = asked._replace(namespace="")  # kubectl auth can-i names its own, whatever it asks about
-            ties = viewer.authorize(asked)
-            if kind is not None and kind.action(asked.subresource, asked.verb) is None:
-                refused = self._visibility.refusal(asked, kind, viewer, ties)
+                attributes = attributes._replace(
+                    namespace=""
+                )  # kubectl auth can-i names its own, whatever it asks about
+            ties = viewer.authorize(attributes)
+            if kind is not None and kind.action(attributes.subresource, attributes.verb) is None:
+                refused = self._visibility.refusal(attributes, kind, viewer, ties)
                 if refused is not None:
                     raise refused
             return ties
@@ -246,8 +248,8 @@ class HostApi:
         media = negotiate(_accept(exchange), TABLE | partial).media
         return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
-    async def _read(self, asked: _Asked, source: ObjectSource, sight: Sight) -> bytes:
-        exchange, target, query, caller, forwarder = asked
+    async def _read(self, request: _ApiRequest, source: ObjectSource, sight: Sight) -> bytes:
+        exchange, target, query, caller, forwarder = request
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
@@ -256,8 +258,10 @@ class HostApi:
             return await searching.searched(forwarder, source, target, caller, query, representation, sight)
         return await reads.listed(source, kind, target.namespace, query, representation, sight)
 
-    async def _watch(self, asked: _Asked, source: ObjectSource, sight: Sight, allowed: Callable[[], None]) -> int:
-        exchange, target, query = asked[:3]
+    async def _watch(
+        self, request: _ApiRequest, source: ObjectSource, sight: Sight, allowed: Callable[[], None]
+    ) -> int:
+        exchange, target, query = request[:3]
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
         if in_yaml(_accept(exchange)):
@@ -289,8 +293,8 @@ class HostApi:
 
     # Writes
 
-    async def _act(self, asked: _Asked, action: Action) -> int:
-        exchange, target, query, caller, forwarder = asked
+    async def _act(self, request: _ApiRequest, action: Action) -> int:
+        exchange, target, query, caller, forwarder = request
         if action.streams_answer:
             return await self._streams.download(forwarder, exchange, target, action, caller, query)
         if action.streams_request:
@@ -300,8 +304,8 @@ class HostApi:
             answer = await forwarder.act(target, action, caller, query, _content_type(exchange), body)
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
-    async def _write(self, asked: _Asked, source: ObjectSource, verb: str, sight: Sight) -> int:
-        exchange, target, query, caller, forwarder = asked
+    async def _write(self, request: _ApiRequest, source: ObjectSource, verb: str, sight: Sight) -> int:
+        exchange, target, query, caller, forwarder = request
         representation = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode(errors="replace")
         content = writes.WriteContent(await _body(exchange), _content_type(exchange), agent)
