@@ -136,7 +136,7 @@ def _eventually(condition: Callable[[], bool], what: str) -> None:
 
 def test_status_tells_programs_everything(running: Host) -> None:
     found = running.status()
-    assert set(found) == {"version", "state", "api", "bus", "ready", "processes", "clusters", "leaders"}
+    assert set(found) == {"version", "state", "api", "appStore", "bus", "ready", "processes", "clusters", "leaders"}
     assert found["ready"] is True
     assert [p["name"] for p in found["processes"]] == ["nats-server", "controller-manager", "tower"]
     assert set(found["processes"][0]) == {"name", "pid", "ready", "reason", "log"}

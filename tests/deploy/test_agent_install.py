@@ -219,12 +219,13 @@ def test_installed_upgraded_emptied_removed_and_uninstalled_it_leaves_nothing(
 
 @pytest.mark.parametrize("binary", [pytest.param("helm-3", marks=pytest.mark.soak), "helm-4"], indirect=True)
 def test_joined_without_helm_taken_over_by_helm_and_taken_away(
-    installed: Installed, host: Host, plain_cluster: Member
+    installed: Installed, host: Host, plain_cluster: Member, request: pytest.FixtureRequest
 ) -> None:
     name, member = f"join-{installed.binary.name[:6]}", ("--kubeconfig", str(plain_cluster.kubeconfig))
     full = host.skerry("join", name, *member)
     assert (full.returncode, "it does not fit: nodes, room; " in full.stderr) == (1, True), full.stderr
     assert installed.left() == []
+    request.addfinalizer(lambda: plain_cluster.kubectl("delete", "node", f"{name}-node", "--ignore-not-found"))
     madeup.node(plain_cluster, f"{name}-node")
     checked = host.skerry("join", name, *member, "--dry-run")
     assert (checked.returncode, "pass  bindings" in checked.stdout) == (0, True), checked.stderr + checked.stdout

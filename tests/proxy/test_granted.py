@@ -62,6 +62,11 @@ async def review(host: World, token: bytes, target: bytes, **attributes: str) ->
     return await host.ask(target, b"POST", token=token, headers=JSON, body=body)
 
 
+def _telling(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """Headers of an answer but its date and its Audit-ID, which are its own."""
+    return [each for each in answer.headers[1:] if each[0] != b"audit-id"]
+
+
 async def test_the_member_sees_the_groups_of_the_namespace_that_is_named_and_no_others(host: World) -> None:
     """A grant is found by the first request after it was stored, and takes effect there."""
     alice, recorder = await host.token("alice", "org:shop"), host.recorder
@@ -78,7 +83,7 @@ async def test_the_member_sees_the_groups_of_the_namespace_that_is_named_and_no_
 
     absent, hidden = [await host.ask(b"/clusters/%b/api" % name, token=alice) for name in (b"m7", b"m2")]
     assert (absent.status, absent.body) == (404, hidden.body.replace(b"m2", b"m7"))
-    assert absent.headers[1:] == [(name, value.replace(b"m2", b"m7")) for name, value in hidden.headers[1:]]
+    assert _telling(absent) == [(name, value.replace(b"m2", b"m7")) for name, value in _telling(hidden)]
 
     await host.ask(b"/clusters/m1/api/v1/namespaces?limit=500&labelSelector=a&%6cabelSelector=b", token=alice)
     listed = recorder.heads[-1]

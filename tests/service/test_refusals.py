@@ -51,7 +51,7 @@ REFUSED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("an unsigned, foreign, expired or used caller: 401, logged once a minute", "admission/test_callers.py",
      ("test_an_unsigned_write_is_refused", "test_what_another_host_or_an_uncertified_key_signed_is_refused",
       "test_an_expired_or_early_one_is_refused", "test_a_retargeted_one_is_refused",
-      "test_refusals_are_logged_once_a_minute_for_each_reason")),
+      "test_refusals_are_logged_and_told_once_a_minute_for_each_reason")),
     ("what is no request of its type", "service/test_endpoints.py",
      ("test_what_is_not_a_request_is_refused_by_its_name",)),
 )  # fmt: skip
