@@ -200,9 +200,7 @@ class HostApi:
         def authorize(attributes: Attributes) -> tuple[Tie, ...]:
             kind = self._by_resource.get((attributes.group, attributes.resource))
             if kind is not None and not kind.namespaced:
-                attributes = attributes._replace(
-                    namespace=""
-                )  # kubectl auth can-i names its own, whatever it asks about
+                attributes = attributes._replace(namespace="")  # kubectl auth can-i always names its own
             ties = viewer.authorize(attributes)
             if kind is not None and kind.action(attributes.subresource, attributes.verb) is None:
                 refused = self._visibility.refusal(attributes, kind, viewer, ties)
