@@ -95,9 +95,13 @@ class Feed:
         if self._ended:
             return
         entry = None if data is None else self._believed(key, data)
-        if entry is not None and self._taken(key, revision, entry):
+        if entry is not None and not self._is_known(revision, entry) and self._taken(key, revision, entry):
             self._fresh([key])
         self.ask()
+
+    def _is_known(self, revision: int, entry: Entry) -> bool:
+        """True of what a sync had, or had withdrawn: it comes again, and a key that is gone has no revision to compare it with."""
+        return entry.epoch == self._state.epoch and revision <= self._state.synced
 
     def ask(self) -> None:
         """Have a sync made soon: something may have been missed."""

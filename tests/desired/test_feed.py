@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from skerry.api.desired import MARKER_S, SyncAnswer, SyncRequest
+from skerry.api.desired import MARKER_S, State, SyncAnswer, SyncRequest
 from skerry.desired.feed import OLD_S, Feed
 from skerry.desired.model import DesiredState
 from tests.desired.bucket import Bucket, key_of
@@ -81,6 +81,31 @@ async def test_what_came_live_while_a_full_answer_was_on_its_way_is_not_withdraw
         task.cancel()
     assert [key for key in later if not state.entries[key].wanted] == []
     assert state.synced == bucket.last
+
+
+async def test_an_entry_that_comes_once_more_after_it_was_withdrawn_brings_nothing_back() -> None:
+    """A withdrawn key is forgotten, so there is no revision of its own to hold an old message against."""
+    bucket, state, fresh = SlowBucket(), DesiredState(), list[str]()
+    loop = asyncio.get_running_loop()
+    feed = Feed(state, bucket, bucket.verify, fresh.extend, clock=loop.time, timers=loop)
+    bucket.answered.set()
+    key = bucket.put("tenancy", SPACE)
+    old = bucket.entries[key]
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(feed.run())
+        await eventually(lambda: key in state.entries)
+        bucket.withdraw(key)
+        feed.heard(key, *bucket.entries[key])
+        await eventually(lambda: not state.entries[key].wanted)
+        state.settle(key, State.WITHDRAWN, "", loop.time())
+
+        feed.heard(key, *old)
+
+        assert state.entries == {}
+        newer = bucket.put("tenancy", SPACE)
+        feed.heard(newer, *bucket.entries[newer])
+        assert state.entries[newer].wanted
+        task.cancel()
 
 
 class Wall:
