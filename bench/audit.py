@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -35,7 +33,7 @@ from skerry.httpwire.head import RequestHead
 from skerry.identity import nkey
 from skerry.identity.assertion import check_record, make_record
 from skerry.identity.nkey import KeyType
-from tests.fixtures.nats import NatsHost
+from tests.fixtures.nats import NatsHost, running_host
 
 REQUESTS, STORED, REQUIRED = 20_000, 40_000, 200
 SIZES = (20_000, 80_000)
@@ -84,13 +82,8 @@ class Key:
 
 def measure(rounds: int) -> dict[str, Any]:
     """All figures."""
-    with tempfile.TemporaryDirectory() as directory:
-        host = NatsHost(Path(directory))
-        host.start()
-        try:
-            return asyncio.run(_measured(host, rounds))
-        finally:
-            host.stop()
+    with running_host() as host:
+        return asyncio.run(_measured(host, rounds))
 
 
 async def _measured(host: NatsHost, rounds: int) -> dict[str, Any]:
@@ -179,7 +172,7 @@ async def _read(host: NatsHost, stream: AuditStream, requests: Requests, queue: 
         figures["trusted"] = float(report.trusted)
         for name, query in (("look_rare_s", AuditQuery(user="nobody")), ("look_all_s", AuditQuery(code="4xx"))):
             started = time.process_time()
-            async for _ in reader.found(query):
+            async for _ in reader.stored_records(query):
                 pass
             points[name].append((records, time.process_time() - started))
     for name, ((few, fast), (many, slow)) in points.items():

@@ -60,7 +60,7 @@ async def _serve(host: NatsHost, ready: Connection) -> None:
 
 async def _receive(directory: Path, pipe: Connection) -> None:
     """The other child: receivers by path. A path that begins with /hang is never answered. Of others path, id and time."""
-    got: list[tuple[str, str, float]] = []
+    arrivals: list[tuple[str, str, float]] = []
     never = asyncio.Event()
 
     async def handle(exchange: Exchange) -> None:
@@ -69,7 +69,7 @@ async def _receive(directory: Path, pipe: Connection) -> None:
         await exchange.body(1 << 20)
         if path.startswith("/hang"):
             await never.wait()
-        got.append((path, (exchange.head.get(b"webhook-id") or b"").decode(), at))
+        arrivals.append((path, (exchange.head.get(b"webhook-id") or b"").decode(), at))
         await exchange.respond(204, [])
 
     server = Server(handle, server_context(directory / "tls.crt", directory / "tls.key"))
@@ -80,9 +80,9 @@ async def _receive(directory: Path, pipe: Connection) -> None:
     def answer() -> None:
         os.set_blocking(pipe.fileno(), True)  # the loop has it otherwise, and what is sent may be large
         count = pipe.recv()
-        pipe.send(len(got) if count else got[:])
+        pipe.send(len(arrivals) if count else arrivals[:])
         if not count:
-            got.clear()
+            arrivals.clear()
 
     loop.add_reader(pipe.fileno(), answer)
     await never.wait()
@@ -107,8 +107,8 @@ class _Receivers:
     def take(self) -> list[tuple[str, str, float]]:
         """Path, id and time of each."""
         self._pipe.send(0)
-        got: list[tuple[str, str, float]] = self._pipe.recv()
-        return got
+        arrivals: list[tuple[str, str, float]] = self._pipe.recv()
+        return arrivals
 
     async def until(self, count: int) -> None:
         """Wait until so many came."""
@@ -182,8 +182,8 @@ async def _burst(one: World, receivers: _Receivers, sinks: int) -> float:
     for number in range(0, EVENTS, 50):
         await asyncio.gather(*(one.happen(event(f"m{each % OBJECTS}")) for each in range(number, number + 50)))
     await receivers.until(sinks * EVENTS)
-    got = [at for _, _, at in receivers.take()]
-    return len(got) / (max(got) - started)
+    arrivals = [at for _, _, at in receivers.take()]
+    return len(arrivals) / (max(arrivals) - started)
 
 
 def measure(rounds: int) -> dict[str, Any]:

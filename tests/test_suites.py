@@ -73,7 +73,7 @@ def test_one_process_more_works_as_long_as_clusters_are_used_and_on_nothing_that
     more = processes(cores())
     ran = run(tmp_path, 1, "tests/e2e", "tests/clients", "tests/bus", started=more + 1)
     assert len(ran) == len({test for _, test in ran}) == 24
-    assert {test for process, test in ran if process == f"gw{more}" and "bus" not in test} == set()
+    assert len({process for process, test in ran if "bus" not in test}) <= more
 
 
 def test_without_clusters_there_is_no_process_more(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_without_clusters_there_is_no_process_more(tmp_path: Path) -> None:
     places = [f"tests/bus{number}" for number in range(more)]
     ran = run(tmp_path, 1, *places, started=more + 1)
     assert len(ran) == 8 * more
-    assert f"gw{more}" not in {process for process, _ in ran}
+    assert len({process for process, _ in ran}) <= more  # which one has nothing to do is whichever was ready last
 
 
 def test_modules_are_listed_by_the_clusters_that_they_use(request: pytest.FixtureRequest) -> None:

@@ -13,8 +13,8 @@ from skerry.service import Context, Service
 
 def anchors(context: Context[AuditSettings, None]) -> Controller[str]:
     """Each minute it is told where the logs end."""
-    made = Anchors(context.bus, context.recorder, source_of(context.bucket, context.name))
-    controller = context.controller("anchors", made.reconcile, leader=True)
+    source = source_of(context.bucket, context.name)
+    controller = context.controller("anchors", Anchors(context.bus, context.recorder, source).reconcile, leader=True)
     controller.add("all")
     return controller
 

@@ -35,7 +35,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return self.headers.get("ce-id", "")
 
 
-class Kept(NamedTuple):
+class StoredLetter(NamedTuple):
     """One that lies in the bucket."""
 
     sequence: int
@@ -72,9 +72,9 @@ class DeadLetters:
             except Conflict:
                 continue
 
-    async def all(self, uid: str) -> list[Kept]:
+    async def all(self, uid: str) -> list[StoredLetter]:
         """Those of a sink, the oldest first."""
-        letters: dict[int, Kept] = {}
+        letters: dict[int, StoredLetter] = {}
         after, more = 0, True
         while more:
             page = await self._bucket.changes(f"{uid}.>", after)
@@ -84,7 +84,7 @@ class DeadLetters:
                 sequence = int(entry.key.rpartition(".")[2])
                 letters.pop(sequence, None)
                 if entry.value is not None and (letter := _read(entry.value)) is not None:
-                    letters[sequence] = Kept(sequence, letter, entry.revision)
+                    letters[sequence] = StoredLetter(sequence, letter, entry.revision)
         return sorted(letters.values())
 
     async def ask_again(self, uid: str, ids: Collection[str], now: float) -> tuple[int, list[str]]:
@@ -106,7 +106,7 @@ class DeadLetters:
             await self.drop(uid, each.sequence)
 
 
-def listed(letters: Iterable[Kept]) -> list[dict[str, object]]:
+def listed(letters: Iterable[StoredLetter]) -> list[dict[str, object]]:
     """As people are shown them: DeadLetter."""
     return [
         {

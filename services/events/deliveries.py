@@ -271,11 +271,11 @@ class Deliveries:
 
     async def _begin_telling(self, item: Item) -> Document:
         """That it is sent to from now on; the object as it is then."""
-        found = verdicts.idle(verdicts.SENDING, item.document())
+        ready = verdicts.idle(verdicts.SENDING, item.document())
         return await self._tell(
             item,
             {},
-            {verdicts.ACTIVE: verdicts.SENDING, **({} if found is None else {verdicts.READY: found})},
+            {verdicts.ACTIVE: verdicts.SENDING, **({} if ready is None else {verdicts.READY: ready})},
         )
 
     async def _tell_idle(self, item: Item, consumer: Consumer, active: Verdict) -> None:
@@ -305,7 +305,7 @@ class Deliveries:
         def changed(document: Document) -> Document | None:
             if document["metadata"].get("uid") != item.uid:
                 return None
-            return verdicts.told(document, fields, conditions, now)
+            return verdicts.with_verdicts(document, fields, conditions, now)
 
         try:
             return (await self._store.modify(item.name, changed)).document()

@@ -61,16 +61,16 @@ def _checked(document: Document) -> Document:
 
 async def set_secret(context: EventsContext, request: WriteRequest, body: SinkSecret) -> Document:
     """Sign with another secret: the one that is given, or a new one, which the answer alone shows."""
-    item = await _asked(context, request)
+    item = await _sink_of(context, request)
     if body.secret:
         try:
             key_of(body.secret)
         except ValueError as error:
             raise BadRequest(str(error)) from error
     secret, now = body.secret or secret_of(random(USUAL)), time.time()
-    kept = await context.state.secrets.set(item.uid, secret, now)
-    shown = {} if body.secret else {"secret": secret}
-    until = {"previousUntil": rfc3339(kept.previous_until)} if kept.previous_until > now else {}
+    secrets = await context.state.secrets.set(item.uid, secret, now)
+    answer = {} if body.secret else {"secret": secret}
+    until = {"previousUntil": rfc3339(secrets.previous_until)} if secrets.previous_until > now else {}
     store = context.store(EVENT_SINK)
     after = await store.modify(
         item.name, lambda document: _with_status(document, item, {"secret": {"set": rfc3339(now), **until}})
@@ -79,12 +79,12 @@ async def set_secret(context: EventsContext, request: WriteRequest, body: SinkSe
         await context.state.secrets.drop(item.uid)
         raise store.not_found(request.name)
     context.state.deliveries.controller.add(item.name)
-    return {**shown, **until}
+    return {**answer, **until}
 
 
 async def try_(context: EventsContext, request: WriteRequest, body: SinkTestRequest) -> Document:
     """Send one event now, whatever waits, also to a sink that is paused."""
-    item = await _asked(context, request)
+    item = await _sink_of(context, request)
     spec, secrets = spec_of(item.document()), await _secrets(context, item)
     host = context.informer.get(CLUSTER, "host")
     source = "" if host is None else str((host.document().get("status") or {}).get("uid") or "")
@@ -102,14 +102,14 @@ async def try_(context: EventsContext, request: WriteRequest, body: SinkTestRequ
 
 async def list_dead(context: EventsContext, request: WriteRequest, body: None) -> Document:
     """What was given up, the oldest first."""
-    item = await _asked(context, request)
+    item = await _sink_of(context, request)
     letters = await context.state.letters.all(item.uid)
     return {"items": listed(letters[:SHOWN]), "count": len(letters)}
 
 
 async def retry(context: EventsContext, request: WriteRequest, body: SinkRetry) -> Document:
     """Have it sent again."""
-    item = await _asked(context, request)
+    item = await _sink_of(context, request)
     now = time.time()
     count, unknown = await context.state.letters.ask_again(item.uid, frozenset(body.ids), now)
     if count:
@@ -120,7 +120,7 @@ async def retry(context: EventsContext, request: WriteRequest, body: SinkRetry) 
     return {"count": count, "unknown": unknown}
 
 
-async def _asked(context: EventsContext, request: WriteRequest) -> Item:
+async def _sink_of(context: EventsContext, request: WriteRequest) -> Item:
     """The sink that is asked about."""
     return await context.store(EVENT_SINK).get(request.name)
 

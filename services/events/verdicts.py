@@ -75,7 +75,7 @@ def since(document: Document) -> float:
     return seconds(str(document["metadata"]["creationTimestamp"]))
 
 
-def told(document: Document, fields: Document, verdicts: dict[str, Verdict], now: float) -> Document | None:
+def with_verdicts(document: Document, fields: Document, verdicts: dict[str, Verdict], now: float) -> Document | None:
     """The document with these fields in its status, and these conditions; None if it says all that already."""
     status = {**(document.get("status") or {}), **fields}
     conditions = status.get("conditions")

@@ -231,7 +231,7 @@ class Front:
         """Forbidden for who may not see what is at a path."""
         if not row.groups:
             return
-        decision = self._decided(caller, _asked(row, exchange))
+        decision = self._decided(caller, _host_request(row, exchange))
         record.allowed = isinstance(decision, Allowed)
         if isinstance(decision, Denied):
             raise decision.error
@@ -246,12 +246,12 @@ class Front:
         answer: Callable[[Exchange], Awaitable[str]],
     ) -> None:
         """Answer what may take long, as long as the caller may have it."""
-        caller, asked = credential.caller, _asked(row, exchange)
+        caller, request = credential.caller, _host_request(row, exchange)
         session = self._parts.sessions.enter(caller.user, credential, credential.expires)
         session.cut, session.endless = lambda error: exchange.abort(), True
-        until = self._again(caller, asked, ())
+        until = self._again(caller, request, ())
         session.rests = Rests(
-            caller, lambda: self._again(caller, asked, ()), until if isinstance(until, float) else credential.expires
+            caller, lambda: self._again(caller, request, ()), until if isinstance(until, float) else credential.expires
         )
         try:
             record.code = await answer(exchange)
@@ -360,7 +360,7 @@ def _check_delegation(credential: CachedCredential, member: str) -> None:
         )
 
 
-def _asked(row: Path, exchange: Exchange) -> HostRequest:
+def _host_request(row: Path, exchange: Exchange) -> HostRequest:
     return HostRequest(exchange.head.method.decode("latin-1").lower(), path=row.path)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from skerry.localkube.errors import LocalKubeError
 from tests.clients import tools
 from tests.e2e.federation import Host, eventually
 from tests.e2e.releasing import helm
@@ -30,10 +29,7 @@ NAME = "sentry"
 def place(tmp_path_factory: pytest.TempPathFactory, member_one: Member) -> Iterator[Place]:
     """A member with a node, Services and names, and the webhook's image."""
     directory = tmp_path_factory.mktemp("services")
-    try:
-        program = tools.obtain(["webhook"], print)["webhook"]
-    except tools.Unavailable as error:
-        pytest.skip(str(error))
+    program = tools.obtain(["webhook"], print)["webhook"]
     images.write_program(directory / "webhook.tar", "skerry.test/webhook:1", program)
     socket = next(
         path.parent / "containerd.sock" for path in member_one.logs if (path.parent / "containerd.sock").exists()
@@ -41,10 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, member_one: Member) -> Itera
     ctr = (packages.required("ctr"), "--address", str(socket), "--namespace", "k8s.io", "images")
     subprocess.run([*ctr, "import", str(directory / "webhook.tar")], check=True, capture_output=True)
     with ExitStack() as running:
-        try:
-            running.enter_context(services.running(member_one, directory))
-        except (tools.Unavailable, LocalKubeError) as error:
-            pytest.skip(str(error))
+        running.enter_context(services.running(member_one, directory))
         yield Place(member_one, NAME)
     subprocess.run([*ctr, "rm", "skerry.test/webhook:1"], check=False, capture_output=True)
 

@@ -18,8 +18,8 @@ from services.events.verdicts import (
     idle,
     reason_of,
     since,
-    told,
     verdict,
+    with_verdicts,
 )
 from skerry.api.conditions import condition_of, new_condition
 from skerry.api.meta import Document
@@ -66,10 +66,10 @@ def test_what_is_said_of_a_receiver_holds_until_its_spec_changes() -> None:
     document = sink()
     assert idle(SENDING, document) == NOT_TRIED
     for before in (PAUSED, GONE_PAUSED, NO_SECRET):
-        paused = told(document, {}, {READY: before}, NOW)
+        paused = with_verdicts(document, {}, {READY: before}, NOW)
         assert paused is not None
         assert idle(SENDING, paused) == NOT_TRIED
-    said = told(document, {}, {READY: verdict(Answer(200), 0) or NOT_TRIED}, NOW)
+    said = with_verdicts(document, {}, {READY: verdict(Answer(200), 0) or NOT_TRIED}, NOW)
     assert said is not None
     assert idle(SENDING, said) is None
     changed = {**said, "metadata": {**said["metadata"], "generation": 2}}
@@ -78,11 +78,11 @@ def test_what_is_said_of_a_receiver_holds_until_its_spec_changes() -> None:
 
 
 def test_what_is_there_already_is_not_written_again() -> None:
-    first = told(sink(), {"pending": 3}, {ACTIVE: SENDING}, NOW)
+    first = with_verdicts(sink(), {"pending": 3}, {ACTIVE: SENDING}, NOW)
     assert first is not None
     assert first["status"]["pending"] == 3
-    assert told(first, {"pending": 3}, {ACTIVE: SENDING}, NOW + 60) is None
-    other = told(first, {"pending": 3}, {ACTIVE: PAUSED}, NOW + 60)
+    assert with_verdicts(first, {"pending": 3}, {ACTIVE: SENDING}, NOW + 60) is None
+    other = with_verdicts(first, {"pending": 3}, {ACTIVE: PAUSED}, NOW + 60)
     assert other is not None
     assert condition_of(other, ACTIVE).reason == "Paused"
 

@@ -143,7 +143,7 @@ async def test_connections_to_an_address_that_is_no_longer_meant_end(plain: Lab)
 async def test_who_does_not_answer_in_time_or_as_a_whole_or_in_http_is_told(plain: Lab) -> None:
     async def silent(peer: Peer) -> None:
         await peer.line(b"\r\n\r\n")
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async def gone(peer: Peer) -> None:
         await peer.line(b"\r\n\r\n")

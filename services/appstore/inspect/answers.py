@@ -179,15 +179,15 @@ def _crds(stdin: BinaryIO) -> Iterator[InspectAnswer]:
 
 
 def _difference(stdin: BinaryIO) -> Iterator[InspectAnswer]:
-    asked = _difference_question(stdin.readline(HEAD))
-    secret = stdin.read(asked.secret)
+    question = _difference_question(stdin.readline(HEAD))
+    secret = stdin.read(question.secret)
     after = [each for each in objects(stdin.read().decode(errors="replace")) if not each.is_test]
     if not secret:
-        yield DifferenceAnswer(whole(after, asked.secrets))
+        yield DifferenceAnswer(whole(after, question.secrets))
         return
     texts = _manifests(releases.revision_in(secret))
-    before = [each for text in texts for each in objects(worded(text, asked.unchanged))]
-    changes = differences(before, after, asked.namespace, asked.secrets)
+    before = [each for text in texts for each in objects(worded(text, question.unchanged))]
+    changes = differences(before, after, question.namespace, question.secrets)
     yield DifferenceAnswer("".join(each.text for each in changes))
 
 

@@ -59,43 +59,43 @@ class HiddenTexts(NamedTuple):
 async def read_index(content: BinaryIO, options: IndexQuestion) -> list[ListedChart]:
     """The charts of an index that are wanted; it is read from where the file stands. ChartError for what is no index, or cannot be read within the limits."""
     pieces = iter(partial(content.read, PIECE), b"")
-    answers = await _asked("index", chain([question(options)], pieces))
+    answers = await _ask("index", chain([question(options)], pieces))
     return [answer.chart for answer in answers if isinstance(answer, IndexAnswer)]
 
 
 async def read_package(content: bytes) -> Package:
     """The package. ChartError for one that is refused."""
-    return _only(await _asked("package", [content]), PackageAnswer).package
+    return _only(await _ask("package", [content]), PackageAnswer).package
 
 
 async def read_risks(manifest: Path, namespace: str) -> tuple[Risk, ...]:
     """The risks of a chart that renders this for a namespace. HelmError. A large manifest takes seconds and ten times its size to read."""
     stdin = chain([f"{namespace}\n".encode()], pieces(manifest))
-    answers = await _asked_of_helm("risks", stdin, here=manifest.stat().st_size <= SMALL)
+    answers = await _ask_of_helm("risks", stdin, here=manifest.stat().st_size <= SMALL)
     return _only(answers, RisksAnswer).risks
 
 
 async def read_inventory(secret: bytes) -> InventoryAnswer:
     """What a revision of a release consists of, by the JSON of its Secret. HelmError."""
-    return _only(await _asked_of_helm("inventory", [secret], here=_is_small(secret)), InventoryAnswer)
+    return _only(await _ask_of_helm("inventory", [secret], here=_is_small(secret)), InventoryAnswer)
 
 
 async def read_leftovers(secret: bytes) -> tuple[ManifestObject, ...]:
     """The objects of a revision and its hooks that may stay when it is uninstalled, by the JSON of its Secret. HelmError."""
-    return _only(await _asked_of_helm("leftovers", [secret], here=_is_small(secret)), ObjectsAnswer).objects
+    return _only(await _ask_of_helm("leftovers", [secret], here=_is_small(secret)), ObjectsAnswer).objects
 
 
 async def read_crds(package: bytes) -> tuple[ManifestObject, ...]:
     """The CRDs in crds/ of a chart and of charts within it. HelmError."""
-    return _only(await _asked_of_helm("crds", [package]), ObjectsAnswer).objects
+    return _only(await _ask_of_helm("crds", [package]), ObjectsAnswer).objects
 
 
 async def read_difference(secret: bytes, manifest: Path, namespace: str, hidden: HiddenTexts) -> str:
     """How a manifest differs from the revision in a Secret, by the JSON of that; all of it without one. HelmError."""
-    asked = DifferenceQuestion(namespace, len(secret), hidden.secrets, hidden.unchanged)
+    head = DifferenceQuestion(namespace, len(secret), hidden.secrets, hidden.unchanged)
     here = manifest.stat().st_size <= SMALL and (not secret or _is_small(secret))
-    stdin = chain([question(asked), secret], pieces(manifest))
-    return _only(await _asked_of_helm("difference", stdin, here=here), DifferenceAnswer).text
+    stdin = chain([question(head), secret], pieces(manifest))
+    return _only(await _ask_of_helm("difference", stdin, here=here), DifferenceAnswer).text
 
 
 def _is_small(secret: bytes) -> bool:
@@ -107,47 +107,47 @@ def _is_small(secret: bytes) -> bool:
 
 
 def _only(answers: Iterable[InspectAnswer], kind: type[T]) -> T:
-    """The answer that a question has. It has read what a stranger wrote, and may not have said it."""
+    """The answer that a question has. It has read what a stranger wrote, and may not have replies it."""
     for answer in answers:
         if isinstance(answer, kind):
             return answer
     raise ChartError("Unreadable", "nothing was read of it")
 
 
-async def _asked_of_helm(what: str, stdin: Iterable[bytes], *, here: bool = False) -> list[InspectAnswer]:
+async def _ask_of_helm(what: str, stdin: Iterable[bytes], *, here: bool = False) -> list[InspectAnswer]:
     """Answers about what a chart renders, or Helm keeps. HelmError."""
     try:
-        return await _asked(what, stdin, here=here)
+        return await _ask(what, stdin, here=here)
     except ChartError as error:
         raise HelmError("Failed", str(error)) from error
 
 
-async def _asked(what: str, stdin: Iterable[bytes], *, here: bool = False) -> list[InspectAnswer]:
+async def _ask(what: str, stdin: Iterable[bytes], *, here: bool = False) -> list[InspectAnswer]:
     """The answers. ChartError, HelmError. `here`: it is small, and a process takes longer to start."""
     if here:
         content = BytesIO(b"".join(stdin))
-        return _told(await asyncio.to_thread(lambda: [*answers(what, content)]))
+        return _unless_refused(await asyncio.to_thread(lambda: [*answers(what, content)]))
     with directory() as own:
         jail = Jail(own, read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB, patience=PATIENCE)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
         finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(ROOT)})
     lines = finished.stdout.splitlines()
     try:
-        said: list[InspectAnswer] = [decoded(line, InspectAnswer) for line in lines]
+        replies: list[InspectAnswer] = [decoded(line, InspectAnswer) for line in lines]
     except msgspec.DecodeError as error:
         raise _failed(finished) from error
-    if not said or not isinstance(said[-1], Done):
+    if not replies or not isinstance(replies[-1], Done):
         raise _failed(finished)
-    return _told(said)
+    return _unless_refused(replies)
 
 
-def _told(said: list[InspectAnswer]) -> list[InspectAnswer]:
-    for answer in said:
+def _unless_refused(replies: list[InspectAnswer]) -> list[InspectAnswer]:
+    for answer in replies:
         if isinstance(answer, ContentRefused):
             raise ChartError(answer.reason, answer.message)
         if isinstance(answer, RenderRefused):
             raise HelmError(answer.reason, answer.message)
-    return said
+    return replies
 
 
 def _failed(finished: Finished) -> ChartError:

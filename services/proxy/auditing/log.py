@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
+
+import msgspec
 
 from services.proxy.auditing.queue import RecordQueue
 from services.proxy.auditing.reading import AuditReader
@@ -21,6 +24,8 @@ from skerry.bus import Bus
 from skerry.controller.recorder import Recorder
 from skerry.http import Exchange
 from skerry.informer import Change, Informer
+
+log = logging.getLogger("skerry.proxy")
 
 COUNTED_S = 1.0
 """So often refusals that were only counted are recorded."""
@@ -69,7 +74,7 @@ class AuditLog:
     ) -> None:
         """It is known who asks for what. ServiceUnavailable if that must be recorded before it is executed, and cannot be."""
         if self.auditor.begin(record, exchange, caller, cluster, target).required:
-            await self._writer.required(*self.auditor.asked_for(record, exchange))
+            await self._writer.required(*self.auditor.intent(record, exchange))
 
     @property
     def problem(self) -> str:
@@ -107,7 +112,11 @@ class AuditLog:
 
     def _decide_anew(self) -> None:
         item = self._cache.get(AUDIT_POLICY, DEFAULT)
-        policy = Policy(None if item is None else _decode(item.body).spec, self._labels)
+        try:
+            policy = Policy(None if item is None else _decode(item.body).spec, self._labels)
+        except (msgspec.DecodeError, ValueError):
+            log.exception("the audit policy cannot be read, since a newer version wrote it: the one before it stays")
+            return
         self.auditor.use(policy)
 
     def _labels(self, cluster: str) -> dict[str, str] | None:

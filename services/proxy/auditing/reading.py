@@ -67,7 +67,7 @@ class AuditReader:
             await exchange.write(part)
         await exchange.finish()
 
-    def found(self, query: AuditQuery) -> AsyncIterator[bytes]:
+    def stored_records(self, query: AuditQuery) -> AsyncIterator[bytes]:
         """The records of a query that are stored now, as lines, some at a time."""
         return self._records(None, query, following=False)
 

@@ -71,7 +71,7 @@ class Auditor:
                 exchange.tap = record.tap = Tap(exchange.head.headers, response=decision.level == "RequestResponse")
         return decision
 
-    def asked_for(self, record: RequestRecord, exchange: Exchange) -> tuple[bytes, str, str, str]:
+    def intent(self, record: RequestRecord, exchange: Exchange) -> tuple[bytes, str, str, str]:
         """The record that a request was asked for, as a recorder takes it: of one that is not executed yet."""
         at = micro_time(self._now())
         return self._line(record, exchange, "RequestReceived", at, 0.0), at, record.user, record.cluster

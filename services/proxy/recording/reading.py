@@ -35,19 +35,19 @@ class SessionFilter(NamedTuple):
 
     def takes(self, begin: RecordingBegin) -> bool:
         """True for a session that is asked for."""
-        wanted = ((self.id, begin.id), (self.user, begin.user), (self.cluster, begin.cluster))
-        return begin.start >= self.since and all(value in ("", having) for value, having in wanted)
+        fields = ((self.id, begin.id), (self.user, begin.user), (self.cluster, begin.cluster))
+        return begin.start >= self.since and all(value in ("", actual) for value, actual in fields)
 
 
-async def sessions(store: Recordings, wanted: SessionFilter) -> AsyncIterator[RecordedSession]:
+async def sessions(store: Recordings, selected: SessionFilter) -> AsyncIterator[RecordedSession]:
     """Those that ended, in the order in which they ended, then those that have no end. StatusError."""
     running: dict[str, RecordingBegin] = {}
-    async for session, document in store.documents(wanted.id):
+    async for session, document in store.documents(selected.id):
         if isinstance(document, RecordingEnd):
             begin = running.pop(session, None)
             if begin is not None:
                 yield ended(begin, document)
-        elif wanted.takes(document):
+        elif selected.takes(document):
             running[session] = document
     for begin in running.values():
         yield await _without_end(store, begin)

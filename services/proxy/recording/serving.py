@@ -46,13 +46,13 @@ class RecordingReader:
         return "200"
 
     async def _sessions(self, exchange: Exchange, values: dict[str, str]) -> None:
-        wanted = _filter(values)
-        if wanted.id:
-            line = _encode(await reading.session(self._store, _known(wanted.id))) + b"\n"
+        selected = _filter(values)
+        if selected.id:
+            line = _encode(await reading.session(self._store, _known(selected.id))) + b"\n"
             await exchange.respond(200, _LINES, line)
             return
         await self._store.kept_s()  # what cannot be read is told before an answer begins
-        lines = (_encode(each) + b"\n" async for each in reading.sessions(self._store, wanted))
+        lines = (_encode(each) + b"\n" async for each in reading.sessions(self._store, selected))
         await _stream(exchange, _LINES, lines)
 
     async def _recording(self, exchange: Exchange, name: str, values: dict[str, str]) -> None:

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from skerry import subjects
+from skerry.api.kinds import AUDIT_POLICY
 from skerry.audit import event
 from skerry.bus.jetstream import api
 from skerry.identity.services import STREAMS
+from skerry.storage import Store
 from skerry.storage.buckets import stream_config
 from tests.fixtures.nats import eventually
 from tests.proxy.auditing.audited import export, records, use, verified
@@ -222,6 +224,20 @@ async def test_a_policy_may_leave_out_what_a_robot_does(host: World) -> None:
     await host.ask(b"/clusters/m1/api/v1/pods", token=robot)
     await host.ask(b"/clusters/m1/api/v1/pods", token=alice)
     assert {each["user"]["username"] for each in await records(host, b"cluster=m1")} == {"alice"}
+
+
+async def test_a_policy_that_cannot_be_read_leaves_the_one_before_it(
+    host: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A newer version may write what this one does not know: what was required stays so, and the front door goes on."""
+    await use(host, {"level": "None", "users": ["robot"]})
+    before = host.proxy.audit.auditor.policy
+    async with host.nats.bus("audit") as bus:
+        store = Store(await bus.bucket(subjects.RESOURCES), AUDIT_POLICY)
+        await store.modify("default", lambda document: {**document, "spec": {"rules": {"all": "Metadata"}}})
+    await eventually(lambda: "the audit policy cannot be read" in caplog.text)
+    assert host.proxy.audit.auditor.policy is before
+    assert (await host.ask(b"/clusters/m1/api/v1/pods")).status == 200
 
 
 async def test_what_must_be_recorded_is_not_executed_while_it_cannot_be(host: World) -> None:

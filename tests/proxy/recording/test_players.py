@@ -99,8 +99,7 @@ async def test_a_player_shows_what_the_terminal_showed(host: World, tmp_path: Pa
     assert SECRET.encode() not in file.read_bytes()
     assert shown(lines(file.read_bytes())).encode() == seen
     script = shutil.which("script")
-    if script is None:
-        pytest.skip("script is missing: apt-get install bsdutils")
+    assert script is not None, "script is missing: apt-get install bsdutils"
     words = f"stty raw; exec {sys.executable} {asciinema} cat {file}"
     nobody, types = os.pipe()  # the end of an input would be shown, as ^D
     try:
